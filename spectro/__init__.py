@@ -1,0 +1,1 @@
+"""Classify music and sound from spectrogram pictures."""

@@ -1,0 +1,60 @@
+"""Every error that is a user's to mend: one line that names the thing, guesses the mistake and says the fix.
+
+SpectroError            the command line prints it as one line and exits with 2
+├── ConfigError         a setting is unknown or out of range
+├── DataError           a table, folder or picture is not what it should be
+│   └── LeakError       a split would let one group stand on two sides
+├── AudioError          one audio file cannot be used; carries a short `reason`
+├── WeightsError        pretrained weights are not at hand
+└── RunError            a run folder is incomplete, or does not fit the data
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpectroError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class ConfigError(SpectroError):
+    """A setting is unknown or out of range."""
+
+
+class DataError(SpectroError):
+    """A table, folder or picture is not what it should be."""
+
+
+class LeakError(DataError):
+    """A split would let one group stand on two sides."""
+
+
+class AudioError(SpectroError):
+    """One audio file cannot be used.
+
+    `reason` is one of a few stable words (`missing`, `unreadable`, `truncated`, `empty`, `silent`, `not-finite`,
+    `too-short`), so that failures can be counted; the message explains it.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
+        return type(self), (self.reason, str(self))  # two arguments, so that it survives the way back from a worker
+
+
+class WeightsError(SpectroError):
+    """Pretrained weights are not at hand."""
+
+
+class RunError(SpectroError):
+    """A run folder is incomplete, or does not fit the data."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return `"; did you mean 'resnet50'?"` for the nearest of `choices`, or the empty string when none is near."""
+    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

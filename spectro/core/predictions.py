@@ -1,0 +1,188 @@
+"""What a model said: probabilities per segment or clip, the one type that evaluation, ensembles and reports consume."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectro.core.errors import DataError
+from spectro.core.registry import Registry
+from spectro.core.tables import read_csv
+
+Probs = NDArray[np.float64]
+Vote = Callable[[Probs], Probs]
+
+VOTES: Registry[Vote] = Registry("vote rule")
+"""Rules that turn the probabilities of one clip's segments, `[segments, classes]`, into the clip's, `[classes]`."""
+
+
+@VOTES.add("soft")
+def soft(probs: Probs) -> Probs:
+    """Arithmetic mean of the probabilities."""
+    mean: Probs = probs.mean(axis=0)
+    return mean
+
+
+@VOTES.add("hard")
+def hard(probs: Probs) -> Probs:
+    """Share of segments that voted for each class."""
+    return np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]) / len(probs)
+
+
+@VOTES.add("log-mean")
+def log_mean(probs: Probs) -> Probs:
+    """Geometric mean, normalized: one confident "no" weighs heavily."""
+    log = np.log(np.clip(probs, 1e-12, None)).mean(axis=0)
+    odds = np.exp(log - log.max())
+    return odds / odds.sum()  # type: ignore[no-any-return]
+
+
+@VOTES.add("median")
+def median(probs: Probs) -> Probs:
+    """Median of each class, normalized."""
+    middle = np.median(probs, axis=0) + 1e-12
+    return middle / middle.sum()  # type: ignore[no-any-return]
+
+
+@VOTES.add("confident")
+def confident(probs: Probs) -> Probs:
+    """Mean weighted by each segment's highest probability."""
+    return np.average(probs, axis=0, weights=probs.max(axis=1))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictions:
+    """Probabilities of `items` (segments or clips) over `classes`, with what is needed to pool and to judge them."""
+
+    ids: tuple[str, ...]
+    """Id of each item: a segment's, or after `pool` a clip's."""
+    clip_ids: tuple[str, ...]
+    """Clip of each item."""
+    groups: tuple[str, ...]
+    """Group of each item (what a bootstrap must resample)."""
+    labels: tuple[str, ...]
+    """Class names, in the order of the columns of `probs`."""
+    probs: Probs
+    """`[items, classes]`, every row non-negative and summing to 1."""
+    truth: NDArray[np.int64]
+    """`[items]`, index of the true class, -1 where it is not known."""
+
+    def __post_init__(self) -> None:
+        items, classes = len(self.ids), len(self.labels)
+        probs = np.asarray(self.probs, dtype=np.float64)
+        object.__setattr__(self, "probs", probs)
+        object.__setattr__(self, "truth", np.asarray(self.truth, dtype=np.int64))
+        if probs.shape != (items, classes):
+            raise DataError(f"probs has shape {probs.shape}, but {items} items and {classes} labels were given")
+        if not (len(self.clip_ids) == len(self.groups) == len(self.truth) == items):
+            raise DataError("ids, clip_ids, groups, probs and truth must have equal lengths")
+        if len(set(self.ids)) != items:
+            raise DataError("two predictions have the same id")
+        if len(set(self.labels)) != classes:
+            raise DataError("two labels have the same name")
+        if not np.isfinite(probs).all() or (probs < 0).any():
+            raise DataError("probabilities must be finite and not negative; did you pass logits?")
+        if items and not np.allclose(probs.sum(axis=1), 1, atol=1e-3):
+            raise DataError("the probabilities of each item must sum to 1; did you pass logits or per-class scores?")
+        if items and (self.truth.min() < -1 or self.truth.max() >= classes):
+            raise DataError(f"truth must be -1 or an index below {classes}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """`[items]`, index of the most probable class."""
+        best: NDArray[np.int64] = self.probs.argmax(axis=1)
+        return best
+
+    def pool(self, vote: str = "soft") -> Predictions:
+        """Return one prediction per clip, in order of first appearance, by the named rule of `VOTES`."""
+        rule = VOTES[vote]
+        members: dict[str, list[int]] = {}
+        for item, clip in enumerate(self.clip_ids):
+            members.setdefault(clip, []).append(item)
+        first = [items[0] for items in members.values()]
+        classes = len(self.labels)
+        return replace(
+            self,
+            ids=tuple(members),
+            clip_ids=tuple(members),
+            groups=tuple(self.groups[i] for i in first),
+            probs=np.array([rule(self.probs[items]) for items in members.values()]).reshape(-1, classes),
+            truth=self.truth[first],
+        )
+
+    def select(self, items: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
+        """Return the given items only, by index or mask."""
+        chosen = np.arange(len(self))[np.asarray(items)]
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in chosen),
+            clip_ids=tuple(self.clip_ids[i] for i in chosen),
+            groups=tuple(self.groups[i] for i in chosen),
+            probs=self.probs[chosen],
+            truth=self.truth[chosen],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write `.npz` (exact) or `.csv` (id, clip, group, truth, then one column per label)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npz":
+            texts = {"ids": self.ids, "clip_ids": self.clip_ids, "groups": self.groups, "labels": self.labels}
+            arrays = {name: np.array(values, dtype=np.str_) for name, values in texts.items()}
+            np.savez_compressed(path, probs=self.probs, truth=self.truth, **arrays)  # type: ignore[arg-type]
+            return
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["id", "clip", "group", "truth", *self.labels])
+            for item, probs in enumerate(self.probs):
+                truth = self.labels[self.truth[item]] if self.truth[item] >= 0 else ""
+                row = [self.ids[item], self.clip_ids[item], self.groups[item], truth]
+                writer.writerow([*row, *(f"{p:.6f}" for p in probs)])
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote, or a CSV of any other program with the columns id, truth and one per label.
+
+        `clip` defaults to the id and `group` to the clip.
+
+        Raises
+        ------
+        DataError
+            the file is missing or malformed.
+        """
+        if path.suffix == ".npz":
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    texts = {name: tuple(file[name].tolist()) for name in ("ids", "clip_ids", "groups", "labels")}
+                    return cls(probs=file["probs"], truth=file["truth"], **texts)
+            except (OSError, KeyError, ValueError) as error:
+                raise DataError(f"{path} is not a predictions file: {error}") from None
+        rows = read_csv(path, ("id", "truth"))
+        known = ("id", "clip", "group", "truth")
+        labels = tuple(name for name in (rows[0] if rows else {}) if name not in known)
+        if not labels:
+            raise DataError(f"{path} has no predictions; it needs rows, and a column per label beside id and truth")
+        index = {label: number for number, label in enumerate(labels)} | {"": -1}
+        unknown = next((row["truth"] for row in rows if row["truth"] not in index), None)
+        if unknown is not None:
+            raise DataError(f"{path}: truth '{unknown}' is not one of the label columns ({', '.join(labels)})")
+        clips = [row.get("clip") or row["id"] for row in rows]
+        try:
+            probs = np.array([[float(row[label]) for label in labels] for row in rows])
+        except ValueError as error:
+            raise DataError(f"{path} holds a probability that is not a number: {error}") from None
+        return cls(
+            ids=tuple(row["id"] for row in rows),
+            clip_ids=tuple(clips),
+            groups=tuple(row.get("group") or clip for row, clip in zip(rows, clips, strict=True)),
+            labels=labels,
+            probs=probs,
+            truth=np.array([index[row["truth"]] for row in rows]),
+        )
