@@ -39,20 +39,20 @@ def log_mean(probs: Probs) -> Probs:
     """Geometric mean, normalized: one confident "no" weighs heavily."""
     log = np.log(np.clip(probs, 1e-12, None)).mean(axis=0)
     odds = np.exp(log - log.max())
-    return odds / odds.sum()  # type: ignore[no-any-return]
+    return np.divide(odds, odds.sum())
 
 
 @VOTES.add("median")
 def median(probs: Probs) -> Probs:
     """Median of each class, normalized."""
     middle = np.median(probs, axis=0) + 1e-12
-    return middle / middle.sum()  # type: ignore[no-any-return]
+    return np.divide(middle, middle.sum())
 
 
 @VOTES.add("confident")
 def confident(probs: Probs) -> Probs:
     """Mean weighted by each segment's highest probability."""
-    return np.average(probs, axis=0, weights=probs.max(axis=1))  # type: ignore[no-any-return]
+    return np.average(probs, axis=0, weights=probs.max(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
