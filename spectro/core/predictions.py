@@ -31,7 +31,7 @@ def soft(probs: Probs) -> Probs:
 @VOTES.add("hard")
 def hard(probs: Probs) -> Probs:
     """Share of segments that voted for each class."""
-    return np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]) / len(probs)
+    return np.divide(np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]), len(probs))
 
 
 @VOTES.add("log-mean")
@@ -39,20 +39,23 @@ def log_mean(probs: Probs) -> Probs:
     """Geometric mean, normalized: one confident "no" weighs heavily."""
     log = np.log(np.clip(probs, 1e-12, None)).mean(axis=0)
     odds = np.exp(log - log.max())
-    return np.divide(odds, odds.sum())
+    pooled: Probs = odds / odds.sum()
+    return pooled
 
 
 @VOTES.add("median")
 def median(probs: Probs) -> Probs:
     """Median of each class, normalized."""
     middle = np.median(probs, axis=0) + 1e-12
-    return np.divide(middle, middle.sum())
+    pooled: Probs = middle / middle.sum()
+    return pooled
 
 
 @VOTES.add("confident")
 def confident(probs: Probs) -> Probs:
     """Mean weighted by each segment's highest probability."""
-    return np.average(probs, axis=0, weights=probs.max(axis=1))
+    weighted: Probs = np.average(probs, axis=0, weights=probs.max(axis=1))
+    return weighted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
