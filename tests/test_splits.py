@@ -1,0 +1,200 @@
+"""Splits: nothing on two sides, nothing lost, the same for the same seed, balanced as well as groups allow."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spectro.core.config import SplitConfig
+from spectro.core.errors import ConfigError, DataError
+from spectro.core.tables import Clip, Split, read_split, write_clips
+from spectro.data.splits import assign, leaking_groups, split
+
+Items = dict[str, Clip]
+
+
+def clips_of(groups: list[tuple[int, int]]) -> Items:
+    """Clips of (class, number of clips) groups."""
+    clips = (
+        Clip(id=f"{label}/{group}-{take}.wav", label=f"class {label}", group=f"song {group}")
+        for group, (label, number) in enumerate(groups)
+        for take in range(number)
+    )
+    return {clip.id: clip for clip in clips}
+
+
+# At least three groups of each of two to four classes, so that every fold can have every class.
+corpora = st.integers(2, 4).flatmap(
+    lambda classes: st.lists(st.tuples(st.integers(0, classes - 1), st.integers(1, 5)), max_size=25).map(
+        lambda extra: clips_of([(label, 1 + label) for label in range(classes) for _ in range(3)] + extra)
+    )
+)
+seeds = st.integers(0, 5)
+
+
+def folds_of_groups(items: Items, made: Split) -> dict[str, set[str]]:
+    folds: defaultdict[str, set[str]] = defaultdict(set)
+    for item, fold in made.assigned.items():
+        folds[items[item].group].add(fold)
+    return folds
+
+
+@settings(max_examples=40, deadline=None)
+@given(items=corpora, seed=seeds, folds=st.sampled_from([0, 2, 3]))
+def test_no_group_stands_on_two_sides_and_every_clip_is_dealt_exactly_once(items: Items, seed: int, folds: int) -> None:
+    made = assign(items, SplitConfig(seed=seed, folds=folds, val=0.1 if folds != 2 else 0.0), "s")
+    assert len(made) == (folds or 1)
+    for one in made:
+        assert one.assigned.keys() == items.keys()
+        assert all(len(seen) == 1 for seen in folds_of_groups(items, one).values())
+        assert not one.leaky
+        assert one.facts["leaking_groups"] == 0
+    if folds:
+        tested = Counter(item for one in made for item, fold in one.assigned.items() if fold == "test")
+        assert tested == dict.fromkeys(items, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(items=corpora, seed=seeds)
+def test_every_class_with_three_groups_is_in_every_fold(items: Items, seed: int) -> None:
+    (made,) = assign(items, SplitConfig(seed=seed), "s")
+    assert all(number > 0 for counts in made.facts["labels"].values() for number in counts.values())
+    assert made.facts["absent"] == {}
+
+
+@settings(max_examples=20, deadline=None)
+@given(items=corpora, seed=seeds, random=st.randoms(use_true_random=False), by=st.sampled_from(["group", "clip"]))
+def test_the_split_depends_on_the_seed_and_not_on_the_order_of_rows(
+    items: Items, seed: int, random: object, by: str
+) -> None:
+    rows = list(items.items())
+    random.shuffle(rows)  # type: ignore[attr-defined]
+    config = SplitConfig(seed=seed, by=by)  # type: ignore[arg-type]
+    assert assign(dict(rows), config, "s")[0].sha256 == assign(items, config, "s")[0].sha256
+
+
+@settings(max_examples=20, deadline=None)
+@given(items=corpora, seed=seeds)
+def test_a_clip_split_counts_the_groups_it_tears_apart(items: Items, seed: int) -> None:
+    (made,) = assign(items, SplitConfig(by="clip", seed=seed), "s")
+    torn = [group for group, seen in folds_of_groups(items, made).items() if len(seen) > 1]
+    assert leaking_groups(items, made.assigned) == sorted(torn)
+    assert made.facts["leaking_groups"] == len(torn)
+    assert made.leaky == bool(torn)
+
+
+def test_another_seed_deals_otherwise() -> None:
+    items = clips_of([(label, 2) for label in range(3) for _ in range(10)])
+    assert len({assign(items, SplitConfig(seed=seed), "s")[0].sha256 for seed in range(5)}) == 5
+
+
+def test_equal_groups_are_dealt_in_exact_shares() -> None:
+    items = clips_of([(label, 3) for label in range(4) for _ in range(10)])
+    (made,) = assign(items, SplitConfig(), "s")
+    assert made.facts["counts"] == {"train": 84, "val": 12, "test": 24}
+    assert made.facts["balance"] == 0
+
+
+def test_groups_of_very_different_size_stay_near_the_shares() -> None:
+    items = clips_of([(label, size) for label in range(3) for size in (60, 30, 20, 10, 5, 5, 4, 3, 2, 1)])
+    (made,) = assign(items, SplitConfig(), "s")
+    total = len(items)
+    assert abs(made.facts["counts"]["test"] / total - 0.2) < 0.05
+    assert abs(made.facts["counts"]["val"] / total - 0.1) < 0.05
+    assert made.facts["balance"] < 0.05
+
+
+def test_groups_of_several_classes_are_dealt_whole() -> None:
+    clips = [Clip(id=f"{g}-{label}", label=label, group=str(g)) for g in range(12) for label in "ab"]
+    (made,) = assign({clip.id: clip for clip in clips}, SplitConfig(), "s")
+    assert made.facts["absent"] == {}
+    assert made.facts["leaking_groups"] == 0
+
+
+def save(folder: Path, clips: list[Clip]) -> Path:
+    write_clips(folder / "clips.csv", clips)
+    return folder
+
+
+def official(folds: list[str], *, classes: int = 2) -> list[Clip]:
+    return [
+        Clip(id=f"{label}-{number}.wav", label=f"c{label}", group=f"g{label}-{number}", fold=fold)
+        for label in range(classes)
+        for number, fold in enumerate(folds)
+    ]
+
+
+def test_split_writes_what_it_returns(tmp_path: Path) -> None:
+    data = save(tmp_path, list(clips_of([(label, 2) for label in range(2) for _ in range(6)]).values()))
+    for by, title in (("group", "group"), ("clip", "clip (LEAKY)")):
+        (made,) = split(data, config=SplitConfig(by=by))  # type: ignore[arg-type]
+        assert made.title == title
+        assert read_split(data / "splits", by).sha256 == made.sha256
+    assert [one.name for one in split(data, config=SplitConfig(folds=3), name="mine")] == ["mine-1", "mine-2", "mine-3"]
+
+
+def test_official_words_are_taken_as_they_stand_and_clips_without_are_counted(tmp_path: Path) -> None:
+    clips = official(["training", "train", "validation", "test", ""])
+    (made,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert made.name == "official"
+    assert {clip.id: made.assigned.get(clip.id) for clip in clips[:5]} == {
+        "0-0.wav": "train", "0-1.wav": "train", "0-2.wav": "val", "0-3.wav": "test", "0-4.wav": None,
+    }  # fmt: skip
+    assert made.facts["left_out"] == 2
+
+
+def test_official_numbers_make_one_split_each_with_validation_from_the_rest(tmp_path: Path) -> None:
+    clips = official([str(number) for number in (1, 2, 10) for _ in range(4)])
+    made = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert [one.name for one in made] == ["official-1", "official-2", "official-10"]
+    for one, number in zip(made, ("1", "2", "10"), strict=True):
+        assert {item for item, fold in one.assigned.items() if fold == "test"} == {
+            c.id for c in clips if c.fold == number
+        }
+        assert one.facts["counts"]["val"] == 2
+        assert one.facts["balance"] == 0
+
+
+def test_an_official_split_that_tears_a_group_is_marked(tmp_path: Path) -> None:
+    clips = [replace(clip, group="same") for clip in official(["train", "val", "test"])]
+    (made,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert made.title == "official (LEAKY)"
+
+
+@pytest.mark.parametrize(
+    ("clips", "config", "words"),
+    [
+        ([Clip(id="a", label="one", group="a")], SplitConfig(), "at least 2 classes"),
+        (
+            [*official([""] * 4), Clip(id="x", label="odd one", group="x")],
+            SplitConfig(),
+            "class 'odd one' has only one",
+        ),
+        (official([""] * 2), SplitConfig(), "no clip left for validation"),
+        (official([""] * 4), SplitConfig(by="official"), "no official folds"),
+        (official(["1"] * 4), SplitConfig(by="official"), "nothing is left to train on"),
+        (official(["train", "tset"]), SplitConfig(by="official"), "'tset' is neither"),
+    ],
+)
+def test_what_cannot_be_split_is_one_clear_line(
+    tmp_path: Path, clips: list[Clip], config: SplitConfig, words: str
+) -> None:
+    with pytest.raises(DataError, match=words) as raised:
+        split(save(tmp_path, clips), config=config)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "splits").exists()
+
+
+def test_official_folds_are_not_asked_for_by_number(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave out --folds"):
+        split(save(tmp_path, official(["1", "2"])), config=SplitConfig(by="official", folds=2))
+
+
+def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="spectro render"):
+        split(tmp_path)
