@@ -1,1 +1,1 @@
-"""TODO."""
+"""From predictions to judgement: metrics with intervals, comparisons, ensembles and the report."""

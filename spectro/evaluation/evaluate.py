@@ -1,0 +1,130 @@
+"""Judge predictions at segment, clip and group level, every figure with an interval from a bootstrap over groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectro.core.errors import DataError
+from spectro.core.predictions import Predictions
+from spectro.core.runs import Run
+from spectro.evaluation import metrics
+from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval, wilson
+
+
+def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConfig | None = None) -> dict[str, Any]:
+    """Judge a run by its predictions of one fold and write `metrics.json` beside them.
+
+    Parameters
+    ----------
+    run : the run or its folder
+    fold : which predictions to read: `test` or `val`
+
+    Returns
+    -------
+    What `evaluate_predictions` returns, with the fold, the split and the run's name; this is what `metrics.json` holds.
+
+    Raises
+    ------
+    RunError
+        there is no finished run, or it has no predictions of that fold.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    card = run.card()
+    found = evaluate_predictions(run.predictions(fold), vote=card.get("vote") or "soft", config=config)
+    split = card.get("split") or {}
+    found = {"run": card.get("name", run.name), "fold": fold, "split": split.get("title", ""), **found}
+    run.write_metrics(found)
+    return found
+
+
+def evaluate_predictions(
+    predictions: Predictions, *, vote: str = "soft", config: BootstrapConfig | None = None
+) -> dict[str, Any]:
+    """Judge predictions of any model, `spectro`'s or not.
+
+    Parameters
+    ----------
+    predictions : of segments or of clips; items without a known truth are left out, and counted
+    vote : rule by which a clip's segments decide (one of `VOTES`)
+
+    Returns
+    -------
+    `labels`, `vote`, `bootstrap` (its settings), `items` (counts) and one entry per level that exists: `segment` (if
+    some clip has several), `clip`, `group` (if groups hold several clips, each of one class). A level holds each
+    metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
+
+    Raises
+    ------
+    DataError
+        no item's truth is known.
+    """
+    config = config or BootstrapConfig()
+    known = predictions.select(predictions.truth >= 0)
+    if not len(known):
+        raise DataError("no prediction has a known truth, so there is nothing to judge")
+    levels = levels_of(known, vote)
+    items = {name + "s": len(level) for name, level in levels.items()}
+    return {
+        "labels": list(predictions.labels),
+        "vote": vote,
+        "bootstrap": {"unit": "group", "groups": len(set(known.groups)), **config.to_dict()},
+        "items": {**items, "unlabelled": len(predictions) - len(known)},
+        **{name: judge(level, config) for name, level in levels.items()},
+    }
+
+
+def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:
+    """Return the predictions per level: `segment` where clips have several, `clip`, `group` where groups have several.
+
+    A group whose clips differ in class (an artist of several genres) has no class of its own, so no group level exists.
+    """
+    clips = predictions.pool(vote)
+    levels = {"segment": predictions} if len(clips) < len(predictions) else {}
+    levels["clip"] = clips
+    classes = {(group, truth) for group, truth in zip(clips.groups, clips.truth.tolist(), strict=True)}
+    groups = set(clips.groups)
+    if len(groups) < len(clips) and len(classes) == len(groups):
+        levels["group"] = replace(predictions, clip_ids=predictions.groups).pool(vote)
+    return levels
+
+
+def judge(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any]:
+    """Return every metric of one level, with intervals."""
+    names = [name for name in metrics.METRICS if name != "top3" or len(predictions.labels) > 3]
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        scalars = [metrics.METRICS[name](predictions, weights)[:, None] for name in names]
+        per_class = metrics.class_scores(predictions, weights)
+        return np.concatenate([*scalars, *(per_class[name] for name in CLASS_SCORES)], axis=1)
+
+    values = statistic(metrics.ones(predictions))[0]
+    several = len(set(predictions.groups)) > 1
+    samples = bootstrap(statistic, predictions.groups, config) if several else np.full((1, len(values)), np.nan)
+    figures = [
+        Estimate(float(value), *percentile_interval(samples[:, column], config.level))
+        for column, value in enumerate(values)
+    ]
+    scalars = {name: figures[number].to_dict() for number, name in enumerate(names)}
+    hits = int((predictions.predicted == predictions.truth).sum())
+    support = np.bincount(predictions.truth, minlength=len(predictions.labels))
+    per_class: dict[str, dict[str, Any]] = {}
+    for column, label in enumerate(predictions.labels):
+        offsets = (len(names) + block * len(predictions.labels) + column for block in range(len(CLASS_SCORES)))
+        scores = {name: figures[offset].to_dict() for name, offset in zip(CLASS_SCORES, offsets, strict=True)}
+        per_class[label] = {**scores, "support": int(support[column])}
+    table = metrics.confusion(predictions, metrics.ones(predictions))[0]
+    return {
+        "n": len(predictions),
+        **scalars,
+        "accuracy_wilson": wilson(hits, len(predictions), config.level).to_dict(),
+        "per_class": per_class,
+        "confusion": table.astype(int).tolist(),
+    }
+
+
+CLASS_SCORES = ("precision", "recall", "f1")

@@ -1,0 +1,235 @@
+"""How sure a figure is: bootstrap over groups, Wilson interval, paired tests and their correction for many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from spectro.core.config import Config, require
+from spectro.core.errors import ConfigError, DataError
+
+CHUNK = 2_000_000
+"""Weights held in memory at a time: 16 MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapConfig(Config):
+    """How intervals are drawn."""
+
+    repeats: int = 1000
+    """Number of resamples."""
+    level: float = 0.95
+    """Share of resamples inside the interval."""
+    seed: int = 0
+    """Seed of the resampling."""
+
+    def __post_init__(self) -> None:
+        require(self.repeats >= 10, f"repeats is {self.repeats}, but an interval needs at least 10")
+        require(0 < self.level < 1, f"level is {self.level}, but must be a share between 0 and 1 (0.95 = 95 %)")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval; `low` and `high` are nan where one group is all there is."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return `{"value", "low", "high"}`, with None for nan, which JSON lacks."""
+        return {name: _json(getattr(self, name)) for name in ("value", "low", "high")}
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    groups: Sequence[str],
+    config: BootstrapConfig | None = None,
+) -> NDArray[np.float64]:
+    """Evaluate a statistic on resamples of whole groups (cluster bootstrap).
+
+    Items of one group (pieces of a song, songs of an album) resemble each other, so drawing items one by one would
+    pretend to know more than the data tell; groups are drawn with replacement instead, each with all its items.
+
+    Parameters
+    ----------
+    statistic : weights `[repeats, items]` -> `[repeats, ...]`
+    groups : group of each item
+
+    Returns
+    -------
+    `[config.repeats, ...]`, what `statistic` said of each resample.
+    """
+    config = config or BootstrapConfig()
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(config.seed)
+    step = max(1, CHUNK // max(1, len(index)))
+    parts = []
+    for start in range(0, config.repeats, step):
+        count = min(step, config.repeats - start)
+        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)
+        parts.append(statistic(drawn[:, index].astype(np.float64)))
+    return np.concatenate(parts)
+
+
+def percentile_interval(samples: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """Return the central `level` of the samples; undefined ones (nan) are left out, and (nan, nan) if none is left."""
+    defined = samples[~np.isnan(samples)]
+    if not len(defined):
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def estimate(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    groups: Sequence[str],
+    config: BootstrapConfig | None = None,
+) -> Estimate:
+    """Return a statistic of all items with its percentile interval from a bootstrap over groups."""
+    config = config or BootstrapConfig()
+    value = float(statistic(np.ones((1, len(groups))))[0])
+    if len(set(groups)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    return Estimate(value, *percentile_interval(bootstrap(statistic, groups, config), config.level))
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
+    """Return a share with Wilson's score interval [Wilson, 1927]; for `n` independent items."""
+    if not 0 <= successes <= n or n == 0:
+        raise DataError(f"{successes} of {n} is not a share")
+    interval = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Exact test of two models on the same items."""
+
+    only_first: int
+    """Items that only the first gets right."""
+    only_second: int
+    """Items that only the second gets right."""
+    p: float
+    """Two-sided probability of a split at least this uneven between equal models."""
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
+    """Test whether two models get different shares right [McNemar, 1947; exact binomial form].
+
+    Parameters
+    ----------
+    first, second : `[items]`, whether each model is right, in the same order of items.
+    """
+    _same_length(first, second)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    told = only_first + only_second
+    return McNemar(only_first, only_second, float(stats.binomtest(only_first, told).pvalue) if told else 1.0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of two paired figures, with interval and two-sided p-value."""
+
+    estimate: Estimate
+    p: float
+    deviation: float
+    """Standard error."""
+
+
+def paired_bootstrap(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    groups: Sequence[str],
+    config: BootstrapConfig | None = None,
+) -> Difference:
+    """Compare two models by the mean difference of their scores per item, groups drawn as wholes and in pairs.
+
+    Parameters
+    ----------
+    first, second : `[items]`, score of each model per item, such as 1.0 where it is right.
+
+    Returns
+    -------
+    The difference first - second; its p-value is twice the share of resamples on the far side of 0, at least
+    2 / (repeats + 1).
+    """
+    config = config or BootstrapConfig()
+    _same_length(first, second)
+    gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        means: NDArray[np.float64] = weights @ gap / weights.sum(axis=1)
+        return means
+
+    value = float(gap.mean())
+    if len(set(groups)) < 2:
+        return Difference(Estimate(value, math.nan, math.nan), 1.0, math.nan)
+    samples = bootstrap(mean, groups, config)
+    far = min((samples <= 0).sum(), (samples >= 0).sum())
+    p = min(1.0, 2 * (far + 1) / (config.repeats + 1))
+    return Difference(Estimate(value, *percentile_interval(samples, config.level)), float(p), float(samples.std()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for having asked several questions, in the order given [Holm, 1979]."""
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(np.asarray(p_values)[order] * factors))
+    return [float(p) for p in corrected]
+
+
+def corrected_t(differences: Sequence[float], test_share: float) -> tuple[float, float]:
+    """Return t and two-sided p of per-fold (or per-repeat) differences of two models.
+
+    Training sets of different folds overlap, which a plain t test takes for independent evidence; the variance is
+    multiplied by `1/k + test/train` instead of `1/k` [Nadeau and Bengio, 2003].
+
+    Parameters
+    ----------
+    differences : first - second, one per fold
+    test_share : share of the items in a test fold, 0.2 for five folds
+    """
+    if len(differences) < 2:
+        raise ConfigError(f"a t test needs at least 2 folds, but {len(differences)} was given")
+    if not 0 < test_share < 1:
+        raise ConfigError(f"test_share is {test_share}, but must be a share between 0 and 1")
+    gaps = np.asarray(differences, dtype=np.float64)
+    variance = gaps.var(ddof=1) * (1 / len(gaps) + test_share / (1 - test_share))
+    if variance == 0:
+        return (0.0, 1.0) if gaps.mean() == 0 else (math.copysign(math.inf, gaps.mean()), 0.0)
+    t = float(gaps.mean() / math.sqrt(variance))
+    return t, float(2 * stats.t.sf(abs(t), len(gaps) - 1))
+
+
+def items_needed(only_first: float, only_second: float, *, alpha: float = 0.05, power: float = 0.8) -> int | None:
+    """Return how many independent items McNemar's test needs to tell two such models apart [Connor, 1987].
+
+    Parameters
+    ----------
+    only_first, only_second : shares of the items that only one of the two gets right
+
+    Returns
+    -------
+    The number of items, or None when the shares are equal and no number suffices.
+    """
+    told, gap = only_first + only_second, abs(only_first - only_second)
+    if gap == 0:
+        return None
+    z_alpha, z_power = float(stats.norm.ppf(1 - alpha / 2)), float(stats.norm.ppf(power))
+    return math.ceil((z_alpha * math.sqrt(told) + z_power * math.sqrt(max(0.0, told - gap**2))) ** 2 / gap**2)
+
+
+def _same_length(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+    if len(first) != len(second):
+        raise DataError(f"paired tests need the same items, but {len(first)} and {len(second)} were given")
+
+
+def _json(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from spectro.core.errors import ConfigError, DataError
+from spectro.evaluation.statistics import (
+    BootstrapConfig,
+    bootstrap,
+    corrected_t,
+    estimate,
+    holm,
+    items_needed,
+    mcnemar,
+    paired_bootstrap,
+    percentile_interval,
+    wilson,
+)
+
+
+def test_wilson_agrees_with_statsmodels():
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    for successes, n in ((0, 10), (3, 10), (81, 100), (100, 100)):
+        ours = wilson(successes, n)
+        assert (ours.low, ours.high) == pytest.approx(proportion.proportion_confint(successes, n, method="wilson"))
+
+
+def test_wilson_refuses_what_is_no_share():
+    with pytest.raises(DataError, match="11 of 10"):
+        wilson(11, 10)
+
+
+def test_mcnemar_agrees_with_statsmodels():
+    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.7, 0.9):
+        first, second = rng.random(80) < share, rng.random(80) < 0.6
+        table = [[(first & second).sum(), (first & ~second).sum()], [(second & ~first).sum(), (~first & ~second).sum()]]
+        assert mcnemar(first, second).p == pytest.approx(tables.mcnemar(table, exact=True).pvalue)
+
+
+def test_equal_models_are_not_told_apart():
+    right = np.random.default_rng(0).random(50) < 0.8
+    assert mcnemar(right, right).p == 1
+    gap = paired_bootstrap(right.astype(float), right.astype(float), [str(i) for i in range(50)])
+    assert gap.p == 1
+    assert gap.estimate.value == gap.estimate.low == gap.estimate.high == 0
+
+
+def test_paired_tests_refuse_different_lengths():
+    with pytest.raises(DataError, match="3 and 4"):
+        mcnemar(np.ones(3, bool), np.ones(4, bool))
+
+
+def test_holm_agrees_with_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    p = [0.01, 0.04, 0.03, 0.005, 0.9]
+    np.testing.assert_allclose(holm(p), multitest.multipletests(p, method="holm")[1])
+    assert holm([]) == []
+
+
+def test_corrected_t_without_overlap_would_be_the_paired_t_test():
+    gaps = [0.02, 0.05, 0.01, 0.04, 0.03]
+    plain = stats.ttest_1samp(gaps, 0)
+    t, p = corrected_t(gaps, 1e-12)
+    assert (t, p) == pytest.approx((plain.statistic, plain.pvalue))
+
+
+def test_corrected_t_is_more_careful_by_the_published_factor():
+    gaps = [0.02, 0.05, 0.01, 0.04, 0.03]
+    plain = stats.ttest_1samp(gaps, 0).statistic
+    t, p = corrected_t(gaps, 0.2)  # five folds: 1/5 + (1/5)/(4/5) = 0.45 instead of 0.2
+    assert t == pytest.approx(plain * math.sqrt(0.2 / 0.45))
+    assert p > stats.ttest_1samp(gaps, 0).pvalue
+    with pytest.raises(ConfigError, match="at least 2 folds"):
+        corrected_t([0.1], 0.2)
+
+
+def test_items_needed_is_the_number_at_which_the_test_reaches_its_power():
+    n = items_needed(0.10, 0.04)
+    assert n is not None
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        cell = rng.choice(3, size=n, p=[0.10, 0.04, 0.86])
+        found.append(mcnemar(cell == 0, cell == 1).p < 0.05)
+    assert 0.70 < np.mean(found) < 0.87  # the exact test is a little more careful than the formula
+    assert items_needed(0.1, 0.1) is None
+
+
+def test_bootstrap_draws_whole_groups_and_repeats_itself():
+    groups = ["a", "a", "b", "c", "c", "c"]
+    seen = bootstrap(lambda weights: weights, groups, BootstrapConfig(repeats=50))
+    assert (seen[:, 0] == seen[:, 1]).all()
+    assert (seen[:, 3] == seen[:, 5]).all()
+    assert (seen[:, [0, 2, 3]].sum(axis=1) == 3).all()
+    np.testing.assert_array_equal(seen, bootstrap(lambda weights: weights, groups, BootstrapConfig(repeats=50)))
+
+
+def test_bootstrap_of_a_mean_agrees_with_scipy():
+    values = np.random.default_rng(0).normal(size=80)
+    ours = estimate(lambda w: w @ values / w.sum(axis=1), [str(i) for i in range(80)], BootstrapConfig(repeats=4000))
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=0).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_one_group_has_no_interval():
+    only = estimate(lambda w: w.sum(axis=1), ["a", "a"])
+    assert only.value == 2
+    assert math.isnan(only.low)
+    assert only.to_dict() == {"value": 2.0, "low": None, "high": None}
+    assert all(map(math.isnan, percentile_interval(np.array([np.nan]))))
+
+
+def coverage(per_group: int, by_group: bool, simulations: int = 300) -> float:
+    """Share of simulations whose interval holds the true accuracy; items of a group tend to fail together."""
+    rng = np.random.default_rng(7)
+    groups = np.arange(200).repeat(per_group)
+    units = groups if by_group else np.arange(len(groups))
+    names = [str(unit) for unit in units]
+    inside = 0
+    for number in range(simulations):
+        skill = rng.beta(1.4, 0.6, size=200)  # mean 0.7, strongly different between groups
+        right = (rng.random(len(groups)) < skill[groups]).astype(float)
+        config = BootstrapConfig(repeats=200, seed=number)
+        found = estimate(lambda w, right=right: w @ right / w.sum(axis=1), names, config)
+        inside += found.low <= 0.7 <= found.high
+    return inside / simulations
+
+
+def test_group_bootstrap_covers_what_it_promises_and_the_item_bootstrap_does_not():
+    assert 0.93 <= coverage(5, by_group=True) <= 0.97
+    assert coverage(5, by_group=False) < 0.85
+
+
+@pytest.mark.parametrize(("setting", "value"), [("repeats", 1), ("level", 95.0)])
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(ConfigError, match=setting):
+        BootstrapConfig(**{setting: value})
