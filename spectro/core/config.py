@@ -181,3 +181,99 @@ class SplitConfig(Config):
         require(0 <= self.val < 1, f"val is {self.val}, but must be a share from 0 up to 1 (0.1 = 10 %)")
         require(self.test + self.val < 1, f"test + val is {self.test + self.val:g}, which leaves nothing to train on")
         require(self.folds == 0 or self.folds >= 2, f"folds is {self.folds}, but must be 0 (holdout) or at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(Config):
+    """How a model is trained: first the head on a frozen backbone, then the layers behind it at a lower rate."""
+
+    epochs: int = 30
+    """Epochs of the head alone, the backbone frozen (from cached features); 0 goes straight to fine-tuning. A network
+    of our own, which has nothing to freeze, trains all its layers for this long."""
+    finetune_epochs: int = 8
+    """Epochs of fine-tuning after that; 0 leaves the backbone frozen."""
+    unfreeze: int = 0
+    """Number of last stages of the backbone that are fine-tuned; 0 = all layers."""
+    lr: float = 1e-3
+    """Learning rate of the head, and of a network trained from scratch."""
+    finetune_lr: float = 3e-4
+    """Learning rate of the last layer while fine-tuning."""
+    layer_decay: float = 1.0
+    """Factor on the rate from each layer to the one before it while fine-tuning; 1 = the same rate everywhere."""
+    batch_size: int = 16
+    """Segments per step while pictures are the input."""
+    head_batch_size: int = 64
+    """Segments per step while cached features are the input."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay (AdamW); biases and normalization are left alone."""
+    label_smoothing: float = 0.1
+    """Share of probability that the target gives to the other classes."""
+    warmup: float = 0.1
+    """Share of a stage's steps over which the rate rises from zero."""
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"
+    """What the rate does after that; `plateau` divides it by ten when the score has not risen for `patience / 2`."""
+    clip_norm: float = 5.0
+    """Largest norm of the gradient; a larger one is scaled down. 0 = never."""
+    ema: float = 0.0
+    """Decay of a moving average of the weights that is used instead of them; 0 = none, 0.999 is usual."""
+    bn: Literal["train", "frozen"] = "train"
+    """Whether batch normalization of a pretrained backbone goes on learning its statistics while fine-tuning."""
+    balance: Literal["none", "weights", "sampler", "focal"] = "weights"
+    """Against class imbalance: weights in the loss, drawing rare classes more often, or the focal loss."""
+    augment: Literal["none", "light", "strong"] = "light"
+    """Spectrogram-safe augmentation of the pictures (never flips)."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that mixes pairs of pictures, or, in half of the batches, joins them along time;
+    0 = never."""
+    views: int = 1
+    """Augmented views of each picture in the feature cache; 1 = the plain picture only."""
+    patience: int = 0
+    """Epochs without a better validation score after which a stage ends; 0 = never."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic: `auto` is bf16 on GPUs that have it, else fp16 on GPUs, fp32 on CPUs."""
+    compile: bool = False
+    """Compile the model before fine-tuning: pays on a GPU over many epochs."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`."""
+    seed: int = 0
+    """Seed of initial weights, order, dropout and augmentation."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 0 and self.finetune_epochs >= 0, "epochs and finetune_epochs must not be negative")
+        require(
+            self.epochs + self.finetune_epochs > 0, "epochs and finetune_epochs are both 0: nothing would be trained"
+        )
+        require(self.batch_size > 0 and self.head_batch_size > 0, "batch_size and head_batch_size must be positive")
+        require(0 < self.lr < 1 and 0 < self.finetune_lr < 1, "lr and finetune_lr must lie between 0 and 1 (say 1e-3)")
+        require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}, but must lie above 0 and up to 1")
+        require(
+            0 <= self.label_smoothing < 1, f"label_smoothing is {self.label_smoothing}, but must lie from 0 up to 1"
+        )
+        require(0 <= self.warmup < 1, f"warmup is {self.warmup}, but must be a share from 0 up to 1")
+        require(0 <= self.ema < 1, f"ema is {self.ema}, but must be a decay from 0 up to 1")
+        require(self.views >= 1, f"views is {self.views}, but must be at least 1")
+        require(min(self.unfreeze, self.patience) >= 0, "unfreeze and patience must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """Which network maps pictures to classes; together with classes and picture shape it decides the architecture."""
+
+    name: str = "mobilenetv2_100"
+    """A timm backbone (`resnet50`, `mobilenetv2_100`, `vgg16`, `tf_efficientnet_lite0`, ...) or an own network
+    (`cnn5`, ...); `spectro models` lists them."""
+    head: str = "auto"
+    """What turns the backbone's feature map into class scores: `linear`, `mlp`, `conv` or `gem`; `auto` is `linear`
+    for a timm backbone and the network's own for the others."""
+    in_chans: Literal[1, 3] = 1
+    """Channels that a timm backbone is fed: the grey picture as it is, or copied into three. Own networks take 1."""
+    dropout: float = 0.2
+    """Share of the features that the head drops while training; an own network's own head has its study's."""
+    hidden: int = 256
+    """Width of the hidden layer of the heads `mlp` and `conv`."""
+
+    def __post_init__(self) -> None:
+        require(self.name != "", "name is empty; `spectro models` lists what there is")
+        require(self.in_chans in (1, 3), f"in_chans is {self.in_chans}, but must be 1 or 3")
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}, but must be a share from 0 up to 1 (0.2 = 20 %)")
+        require(self.hidden >= 1, f"hidden is {self.hidden}, but must be at least 1")

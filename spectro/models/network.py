@@ -1,0 +1,94 @@
+"""The shape of every torch model: normalize, backbone to a feature map, head to class scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spectro.core.config import ModelConfig
+from spectro.core.errors import ConfigError
+from spectro.core.registry import Registry
+
+
+class Normalize(nn.Module):
+    """Shift and scale pictures; the numbers are part of the saved weights, so that serving uses those of training.
+
+    Shape
+    -----
+    input `[batch, 1, bands, frames]`, 0..1; `mean` and `std` `[channels, 1, 1]`; output `[batch, channels, bands,
+    frames]`: with three channels the grey picture is copied into each.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return `(pictures - mean) / std`."""
+        return (pictures - self.mean) / self.std
+
+
+class Network(nn.Module):
+    """A classifier of pictures.
+
+    Shape
+    -----
+    `forward`: `[batch, 1, bands, frames]` float, 0..1 -> logits `[batch, classes]`;
+    `features`: -> feature map `[batch, channels, h, w]`, what `head` reads.
+    """
+
+    def __init__(
+        self, *, normalize: nn.Module, backbone: nn.Module, head: nn.Module, stages: Sequence[nn.Module] | None = None
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.backbone = backbone
+        self.head = head
+        self._stages = list(backbone.children()) if stages is None else list(stages)  # a plain list: names stay single
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Return the backbone's feature map, `[batch, channels, h, w]`."""
+        maps: Tensor = self.backbone(self.normalize(pictures))
+        return maps
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits, `[batch, classes]`."""
+        logits: Tensor = self.head(self.features(pictures))
+        return logits
+
+    def stages(self) -> list[nn.Module]:
+        """Return the parts of the backbone that hold parameters, from input to output, each parameter in one part."""
+        return [stage for stage in self._stages if any(True for _ in stage.parameters())]
+
+
+Build = Callable[[ModelConfig, int, tuple[int, int]], Network]
+
+NETWORKS: Registry[Build] = Registry("model")
+"""Own networks by name: functions of the configuration, the number of classes and the picture's (bands, frames)."""
+
+
+def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:
+    """Return the shape of the feature map, without its batch axis, that one picture of `shape` gives.
+
+    Raises
+    ------
+    ConfigError
+        the backbone cannot take pictures of that shape.
+    """
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, channels, *shape))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        bands, frames = shape
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"'{name}' cannot take pictures of {bands} bands x {frames} frames: {reason}") from error
+    backbone.train(was_training)
+    return tuple(maps.shape[1:])

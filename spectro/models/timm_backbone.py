@@ -1,0 +1,151 @@
+"""Any convolutional backbone of timm, with its classifier cut off and a head of ours on its feature map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import timm
+import torch
+from timm.models import group_modules
+from torch import Tensor, nn
+
+from spectro.core.config import ModelConfig
+from spectro.core.errors import ConfigError, WeightsError
+from spectro.models.heads import HEADS
+from spectro.models.network import Network, Normalize, probe
+
+
+class Backbone(nn.Module):
+    """A timm model up to its last feature map, `[batch, in_chans, bands, frames]` -> `[batch, channels, h, w]`.
+
+    `model` keeps timm's own parameter names; what only the classifier used is removed from it.
+    """
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"  # transformers with windows, mostly
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the feature map."""
+        forward_features: Callable[[Tensor], Tensor] = self.model.forward_features  # type: ignore[assignment]
+        maps = forward_features(pictures)
+        return maps.permute(0, 3, 1, 2) if self.channels_last else maps
+
+
+def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
+    """Return timm's `config.name` for pictures of `shape`, with random weights.
+
+    Raises
+    ------
+    ConfigError
+        the model gives no feature map (a transformer over tokens), or cannot take pictures of that shape.
+    """
+    facts = known(config.name)
+    mean, std, shift = grey(facts["mean"], facts["std"]) if config.in_chans == 1 else (facts["mean"], facts["std"], 0)
+    model = timm.create_model(config.name, pretrained=False, num_classes=0, global_pool="", in_chans=config.in_chans)
+    if shift:
+        for name in first_layers(facts):
+            layer = model.get_submodule(name)
+            if layer.bias is None:
+                layer.bias = nn.Parameter(torch.zeros(layer.weight.shape[0]))
+    backbone = Backbone(model, config.name)
+    used: set[nn.Module] = set()
+    hooks = [module.register_forward_hook(lambda module, *_: used.add(module)) for module in model.modules()]
+    maps = probe(backbone, config.in_chans, shape, config.name)
+    for hook in hooks:
+        hook.remove()
+    if len(maps) != 3:
+        raise ConfigError(
+            f"'{config.name}' gives tokens, not a feature map; choose a convolutional model (resnet50, mobilenetv2_100)"
+        )
+    for name, child in list(model.named_children()):
+        if used.isdisjoint(child.modules()):
+            setattr(model, name, nn.Identity())
+    stages = [nn.ModuleList(part) for part in group_modules(model, model.group_matcher(coarse=True), True).values()]
+    head = HEADS["linear" if config.head == "auto" else config.head](maps[0], classes, config)
+    return Network(normalize=Normalize(mean, std), backbone=backbone, head=head, stages=stages)
+
+
+def known(name: str) -> dict[str, Any]:
+    """Return timm's facts about a model: mean, std, first and last layers, where its weights are."""
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None, f"{name} is not timm's"
+    return dict(config.to_dict())  # type: ignore[no-untyped-call]
+
+
+def first_layers(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the layers that read the picture, from timm's facts about a model."""
+    names = facts.get("first_conv") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def grey(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[list[float], list[float], bool]:
+    """Return mean and std of the one channel that stands for three, and whether the first layer needs a bias for it.
+
+    With `m` and `s` the averages over colours, a layer with weights `w_c` sees the grey picture `x` in three channels
+    as `sum_c w_c (x - mean_c) / std_c`, which is `w (x - m) / s + b` with `w = sum_c w_c s / std_c` and
+    `b = sum_c w_c (m - mean_c) / std_c` summed over the kernel. Inside the picture that is exact. At its border the
+    zero padding stands for the grey `m` instead of `mean_c` (0.449 instead of 0.406 to 0.485); models whose colours
+    share one mean are exact there too and need no bias.
+    """
+    m, s = sum(mean) / len(mean), sum(std) / len(std)
+    return [m], [s], any(abs(value - m) > 1e-9 for value in mean)
+
+
+def load(network: Network, weights: Mapping[str, Tensor], source: str) -> None:
+    """Load timm-named weights of a three- or one-channel model into the backbone; keys of a classifier are dropped.
+
+    Raises
+    ------
+    WeightsError
+        a weight is missing, has another shape, or belongs to no layer of the backbone.
+    """
+    backbone = network.backbone
+    assert isinstance(backbone, Backbone)
+    facts = known(backbone.name)
+    wanted = backbone.model.state_dict()
+    given = dict(weights)
+    for name in first_layers(facts):
+        _adapt(given, wanted, name, facts)
+    kept = {name.partition(".")[0] for name in wanted}
+    classifier = facts.get("classifier") or ()
+    classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    extra = [
+        key
+        for key in given.keys() - wanted.keys()
+        if key.partition(".")[0] in kept and not key.startswith(tuple(f"{name}." for name in classifiers))
+    ]
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")}  # absent from old files, read by nobody
+    missing = [key for key in wanted if key not in given and key not in counters]
+    shapes = [key for key in wanted.keys() & given.keys() if wanted[key].shape != given[key].shape]
+    for problem, keys in (("lacks", missing), ("has no place in the model for", extra)):
+        if keys:
+            raise WeightsError(
+                f"{source} does not fit '{backbone.name}': it {problem} {_some(keys)}; is it another model's file?"
+            )
+    if shapes:
+        key = min(shapes)
+        theirs, ours = tuple(given[key].shape), tuple(wanted[key].shape)
+        raise WeightsError(f"{source} does not fit '{backbone.name}': {key} is {theirs} there, but {ours} here")
+    backbone.model.load_state_dict({**wanted, **{key: given[key] for key in wanted if key in given}})
+
+
+def _adapt(given: dict[str, Tensor], wanted: Mapping[str, Tensor], name: str, facts: Mapping[str, Any]) -> None:
+    """Fold a first layer for three colours into one for grey, as `grey` says."""
+    key, bias = f"{name}.weight", f"{name}.bias"
+    if key not in given or given[key].shape[1] != 3 or wanted[key].shape[1] != 1:
+        return
+    (m,), (s,), shift = grey(facts["mean"], facts["std"])
+    mean, std = (torch.tensor(facts[part]).view(1, 3, 1, 1) for part in ("mean", "std"))
+    weight = given[key].float() / std
+    given[key] = (weight * s).sum(dim=1, keepdim=True)
+    if shift:
+        given[bias] = (weight * (m - mean)).sum(dim=(1, 2, 3)) + given.get(bias, torch.zeros(len(weight)))
+
+
+def _some(keys: list[str]) -> str:
+    """Name one of many."""
+    return f"'{min(keys)}'" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
