@@ -13,11 +13,16 @@ from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation import metrics
+from spectro.evaluation.calibration import calibrate
 from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval, wilson
+from spectro.evaluation.votes import compare_votes, heard
 
 
 def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConfig | None = None) -> dict[str, Any]:
     """Judge a run by its predictions of one fold and write `metrics.json` beside them.
+
+    The temperature fitted on the validation predictions, where there are any, goes into the card, so that `predict`
+    gives calibrated probabilities.
 
     Parameters
     ----------
@@ -35,15 +40,24 @@ def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConf
     """
     run = run if isinstance(run, Run) else Run.open(run)
     card = run.card()
-    found = evaluate_predictions(run.predictions(fold), vote=card.get("vote") or "soft", config=config)
+    validation = run.predictions("val") if fold != "val" and run.predictions_path("val").exists() else None
+    vote = card.get("vote") or "soft"
+    found = evaluate_predictions(run.predictions(fold), vote=vote, validation=validation, config=config)
     split = card.get("split") or {}
     found = {"run": card.get("name", run.name), "fold": fold, "split": split.get("title", ""), **found}
     run.write_metrics(found)
+    temperature = found["calibration"]["temperature"]
+    if temperature is not None and temperature != card.get("temperature"):
+        run.write_card({**card, "temperature": temperature})
     return found
 
 
 def evaluate_predictions(
-    predictions: Predictions, *, vote: str = "soft", config: BootstrapConfig | None = None
+    predictions: Predictions,
+    *,
+    vote: str = "soft",
+    validation: Predictions | None = None,
+    config: BootstrapConfig | None = None,
 ) -> dict[str, Any]:
     """Judge predictions of any model, `spectro`'s or not.
 
@@ -51,12 +65,14 @@ def evaluate_predictions(
     ----------
     predictions : of segments or of clips; items without a known truth are left out, and counted
     vote : rule by which a clip's segments decide (one of `VOTES`)
+    validation : predictions of other clips, on which the temperature is fitted and the vote rules are compared
 
     Returns
     -------
-    `labels`, `vote`, `bootstrap` (its settings), `items` (counts) and one entry per level that exists: `segment` (if
-    some clip has several), `clip`, `group` (if groups hold several clips, each of one class). A level holds each
-    metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
+    `labels`, `vote`, `bootstrap` (its settings), `items` (counts), `calibration` (see `calibrate`), where clips have
+    several segments `votes` and `heard` (see `votes.py`), and one entry per level that exists: `segment` (if some clip
+    has several), `clip`, `group` (if groups hold several clips, each of one class). A level holds each metric as
+    `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
 
     Raises
     ------
@@ -68,6 +84,7 @@ def evaluate_predictions(
     if not len(known):
         raise DataError("no prediction has a known truth, so there is nothing to judge")
     levels = levels_of(known, vote)
+    tuning = None if validation is None else validation.select(validation.truth >= 0)
     items = {name + "s": len(level) for name, level in levels.items()}
     return {
         "labels": list(predictions.labels),
@@ -75,6 +92,9 @@ def evaluate_predictions(
         "bootstrap": {"unit": "group", "groups": len(set(known.groups)), **config.to_dict()},
         "items": {**items, "unlabelled": len(predictions) - len(known)},
         **{name: judge(level, config) for name, level in levels.items()},
+        "calibration": calibrate(levels["clip"], tuning.pool(vote) if tuning else None, config),
+        **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
+        **({"heard": heard(known, vote)} if "segment" in levels else {}),
     }
 
 
