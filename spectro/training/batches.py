@@ -1,0 +1,140 @@
+"""From stored pictures or cached features to batches on the device, and from a module back to probabilities."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Items = NDArray[np.int64]
+PREFETCHED = 4
+ON_DEVICE_SHARE = 0.25
+"""Share of a GPU's free memory that the pictures may take to live there."""
+
+
+def to_input(array: NDArray[Any] | Tensor) -> Tensor:
+    """Return what a module eats.
+
+    8-bit pictures `[n, bands, frames]` become `[n, 1, bands, frames]` in 0..1; features only become 32-bit floats.
+    """
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.unsqueeze(1).float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+
+
+@dataclass
+class Waiting:
+    """Seconds that the training step spent waiting for its next batch."""
+
+    seconds: float = 0.0
+
+
+class Batches:
+    """Batches of one epoch after another, made ahead by a thread while the device computes.
+
+    On a GPU whose free memory holds them four times over, the arrays live there and are only indexed.
+    """
+
+    def __init__(
+        self,
+        arrays: NDArray[Any],
+        device: torch.device,
+        batch_size: int,
+        augment: Callable[[NDArray[Any], Items, int], NDArray[Any]] | None = None,
+    ) -> None:
+        self.arrays = arrays
+        self.device = device
+        self.batch_size = batch_size
+        self.augment = augment
+        self.resident: Tensor | None = None
+        if device.type == "cuda" and augment is None:
+            free, _ = torch.cuda.mem_get_info(device)
+            if arrays.nbytes < ON_DEVICE_SHARE * free:
+                self.resident = torch.from_numpy(np.ascontiguousarray(arrays)).to(device)
+
+    def __call__(self, items: Items, epoch: int = 0, waiting: Waiting | None = None) -> Iterator[tuple[Items, Tensor]]:
+        """Yield (items of the batch, input tensor on the device) for `items` in the given order.
+
+        The batches are of nearly equal size, for a last batch of one item would break batch normalization.
+        """
+        batches = np.array_split(items, max(1, math.ceil(len(items) / self.batch_size)))
+        made: Iterator[tuple[Items, Tensor]] = ((batch, self._make(batch, epoch)) for batch in batches)
+        if self.resident is None:
+            made = _ahead(made)
+        while True:
+            began = time.perf_counter()
+            try:
+                batch, tensor = next(made)
+            except StopIteration:
+                return
+            ready = to_input(tensor.to(self.device, non_blocking=True))
+            if waiting is not None:
+                waiting.seconds += time.perf_counter() - began
+            yield batch, ready
+
+    def _make(self, batch: Items, epoch: int) -> Tensor:
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(batch).to(self.device)]
+        rows = self.arrays[batch]
+        if self.augment is not None:
+            rows = self.augment(rows, batch, epoch)
+        tensor = torch.from_numpy(np.ascontiguousarray(rows))
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+
+
+def _ahead(made: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor]]:
+    """Run the iterator in a thread, a few batches ahead; its errors are raised where the batch was wanted."""
+    slots: queue.Queue[tuple[Items, Tensor] | BaseException | None] = queue.Queue(PREFETCHED)
+    stopped = threading.Event()
+
+    def put(value: tuple[Items, Tensor] | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                slots.put(value, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for batch in made:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:  # carried to the consumer, whichever it is
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (value := slots.get()) is not None:
+            if isinstance(value, BaseException):
+                raise value
+            yield value
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@torch.inference_mode()
+def predict_logits(module: nn.Module, batches: Batches, items: Items) -> NDArray[np.float32]:
+    """Return the logits of `items`, `[items, classes]`, with the module in evaluation mode."""
+    module.eval()
+    parts = [module(x).float().cpu().numpy() for _, x in batches(items)]
+    return np.concatenate(parts)
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Return probabilities `[items, classes]` from logits divided by `temperature`."""
+    scaled = logits.astype(np.float64) / temperature
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]

@@ -1,0 +1,135 @@
+"""A trained model as a folder: saved with its card, and loaded again as a classifier that obeys the card only."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from spectro.core.config import ModelConfig, RenderConfig
+from spectro.core.errors import RunError
+from spectro.core.predictions import Probs
+from spectro.core.runs import Run, environment
+from spectro.core.tables import Fold
+from spectro.models import build
+from spectro.training.batches import Batches, predict_logits, softmax
+from spectro.training.dataset import Dataset
+
+BATCH_SIZE = 32
+
+
+class Classifier(Protocol):
+    """What every trained model is to the floors above, whatever made it."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The model's passport."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of the probabilities."""
+        ...
+
+    def predict_proba(self, pictures: NDArray[np.uint8]) -> Probs:
+        """Return probabilities `[items, classes]` of pictures `[items, bands, frames]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class TorchClassifier:
+    """A torch network with its card."""
+
+    card: Mapping[str, Any]
+    network: nn.Module
+    device: torch.device
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of the probabilities."""
+        return tuple(self.card["labels"])
+
+    def predict_proba(self, pictures: NDArray[np.uint8]) -> Probs:
+        """Return probabilities `[items, classes]` of pictures `[items, bands, frames]`."""
+        batches = Batches(pictures, self.device, BATCH_SIZE)
+        return softmax(predict_logits(self.network, batches, np.arange(len(pictures))))
+
+
+def save(run: Run, dataset: Dataset, network: nn.Module, device: torch.device, facts: Mapping[str, Any]) -> None:
+    """Write weights, the predictions of the validation and test folds, and last the card: with it a run is complete."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    temporary = run.weights_path.with_suffix(".tmp")
+    safetensors.torch.save_file(weights, temporary)
+    temporary.replace(run.weights_path)
+    pictures = dataset.store.pictures()
+    batches = Batches(pictures, device, BATCH_SIZE)
+    judged: tuple[Fold, ...] = ("val", "test")
+    for fold in judged:
+        items = dataset.folds[fold]
+        if len(items):
+            probs = softmax(predict_logits(network, batches, items))
+            dataset.predictions(items, probs).save(run.predictions_path(fold))
+    run.write_card(
+        {
+            "name": run.name,
+            "kind": "torch",
+            **dataset.facts(),
+            **facts,
+            "input": list(pictures.shape[1:]),
+            "vote": "soft",
+            "temperature": 1.0,
+            "environment": environment(),
+            "command": shlex.join(["spectro", *sys.argv[1:]])
+            if Path(sys.argv[0]).stem in ("spectro", "__main__")
+            else "",
+        }
+    )
+
+
+def load(run: Run | Path | str, device: str = "auto") -> Classifier:
+    """Return the classifier of a finished run.
+
+    Raises
+    ------
+    RunError
+        the run is unfinished, of a kind that this function does not load, or its weights do not fit its card.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    card = run.card()
+    if card["kind"] != "torch":
+        raise RunError(f"{run.path} holds a model of kind '{card['kind']}', not one network")
+    config = ModelConfig.from_dict({key: value for key, value in card["model"].items() if key != "parameters"})
+    bands, frames = card["input"]
+    network = build(config, len(card["labels"]), (bands, frames))
+    try:
+        network.load_state_dict(safetensors.torch.load_file(run.weights_path))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
+    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    return TorchClassifier(card, network.to(place).to(memory_format=torch.channels_last).eval(), place)
+
+
+def check_pictures(card: Mapping[str, Any], config: RenderConfig, where: str) -> None:
+    """Refuse pictures that were made with other settings than the model's.
+
+    Raises
+    ------
+    RunError
+        the fingerprints differ; the message names each setting that does.
+    """
+    wanted = RenderConfig.from_dict(card["feature"]["config"])
+    if wanted.fingerprint() != config.fingerprint():
+        differing = "; ".join(wanted.differences(config))
+        raise RunError(
+            f"the pictures in {where} do not fit {card['name']} (model: here, pictures: there): {differing}; "
+            "render them again with the model's settings"
+        )

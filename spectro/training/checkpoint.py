@@ -1,0 +1,104 @@
+"""The state of an unfinished run: claimed by a job, saved after each epoch, removed when the run is complete."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from spectro.core.errors import RunError
+from spectro.core.runs import Run
+from spectro.core.tables import write_csv, write_text
+from spectro.training.loop import Progress
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "stage",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_segment_accuracy",
+    "val_clip_accuracy",
+    "val_clip_f1",
+    "seconds",
+    "seconds_waiting",
+)
+
+
+def claim(run: Run, job: Mapping[str, Any]) -> bool:
+    """Make the folder this job's own; return whether the job is finished already.
+
+    Raises
+    ------
+    RunError
+        the folder holds a run of other settings; the message names them.
+    """
+    path = run.path / "job.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        differing = [
+            f"{part}.{key}: {old.get(key)} there, {new.get(key)} here" if key else f"{part}: {old} there, {new} here"
+            for part in job
+            for old, new in [(before.get(part), job[part])]
+            for key in (sorted(new) if isinstance(new, Mapping) and isinstance(old, Mapping) else [""])
+            if (old.get(key) != new.get(key) if key else old != new)
+        ]
+        if differing:
+            raise RunError(
+                f"{run.path} holds a run of other settings ({'; '.join(differing)}); choose another --out or remove it"
+            )
+    elif run.card_path.exists():
+        raise RunError(f"{run.path} holds another run; choose another --out or remove it")
+    else:
+        write_text(path, json.dumps(job, indent=2, ensure_ascii=False) + "\n")
+    return run.card_path.exists()
+
+
+def save_checkpoint(run: Run, progress: Progress) -> None:
+    """Write the checkpoint and the history, each whole or not at all.
+
+    Raises
+    ------
+    RunError
+        the disk is full; the previous checkpoint is kept.
+    """
+    path = run.path / "checkpoint.pt"
+    temporary = path.with_suffix(".tmp")
+    try:
+        torch.save(dict(vars(progress)), temporary)
+        os.replace(temporary, path)
+        write_history(run, progress)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+            raise
+        raise RunError(
+            f"{run.path} could not be written ({error}): is the disk full? The last good checkpoint is kept; "
+            "make room and repeat the command"
+        ) from None
+
+
+def load_checkpoint(run: Run) -> Progress:
+    """Return where the run stands: at its beginning when there is no checkpoint."""
+    path = run.path / "checkpoint.pt"
+    if not path.exists():
+        return Progress()
+    try:
+        return Progress(**torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, TypeError, EOFError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({error}); remove {run.path} and start again") from None
+
+
+def write_history(run: Run, progress: Progress) -> None:
+    """Write `history.csv`, one line per epoch; without a validation fold its columns stay empty."""
+    rows = ([_shown(row.get(column, "")) for column in HISTORY_COLUMNS] for row in progress.history)
+    write_csv(run.history_path, HISTORY_COLUMNS, rows)
+
+
+def _shown(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,277 @@
+"""Train one model on one split: the head on cached features of a frozen backbone, then the layers behind it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning_fabric
+import numpy as np
+import rich.console
+import rich.progress
+import timm.optim
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.core.runs import Run
+from spectro.models import NETWORKS, WeightsInfo, build_pretrained
+from spectro.models.network import Network
+from spectro.training import bundle
+from spectro.training.augment import Augment
+from spectro.training.batches import Batches, softmax
+from spectro.training.checkpoint import claim, load_checkpoint, save_checkpoint
+from spectro.training.dataset import Dataset
+from spectro.training.embeddings import cache_key, cached_features
+from spectro.training.loop import Stage, Task, fit
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def finetune(
+    data: Path | str,
+    *,
+    out: Path | str,
+    model: ModelConfig | None = None,
+    config: FinetuneConfig | None = None,
+    split: str = "group",
+    weights: str = "auto",
+    fingerprint: str | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train a model on the pictures of `data` and leave everything needed to use it again in the folder `out`.
+
+    The same call after an interruption goes on from the last finished epoch and ends with the same weights, history
+    and predictions; after a finished run it returns that run.
+
+    Parameters
+    ----------
+    data
+        folder that `render` and `split` wrote.
+    out
+        folder of the run.
+    model, config
+        what is trained, and how.
+    split
+        name of a split in `data/splits`.
+    weights
+        `auto`, `none`, `hub` or a file: where the pretrained weights come from.
+    fingerprint
+        which pictures, when `data` holds several configurations.
+    progress
+        draw a progress bar.
+
+    Raises
+    ------
+    DataError
+        the split lacks clips or classes.
+    RunError
+        `out` holds a run of other settings, or the training failed.
+    WeightsError
+        the weights are not at hand.
+    """
+    model, config = model or ModelConfig(), config or FinetuneConfig()
+    began = time.perf_counter()
+    dataset = Dataset.open(data, split, fingerprint)
+    run = Run(Path(out))
+    job = {
+        "model": model.to_dict(),
+        "training": config.to_dict(),
+        "split": dataset.split.sha256,
+        "pictures": dataset.store.fingerprint,
+        "weights": weights,
+    }
+    if claim(run, job):
+        return Run.open(run.path)
+    fabric = _fabric(config)
+    torch.manual_seed(config.seed)
+    bands, frames = dataset.store.pictures().shape[1:]
+    network, origin = build_pretrained(model, len(dataset.labels), (bands, frames), weights)
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    console = rich.console.Console(stderr=True, quiet=not (progress and fabric.is_global_zero))
+    columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
+    state = load_checkpoint(run)
+    with rich.progress.Progress(*columns, console=console, disable=console.quiet) as bar:
+        for stage in _stages(network, model, config, dataset, fabric, origin, state.stage, bar):
+            total = stage.epochs * len(dataset.folds["train"])
+            done = state.epoch * len(dataset.folds["train"]) if state.stage == stage.name else 0
+            ticker = bar.add_task(f"{run.name} {stage.name}", total=total, completed=done)
+            fit(
+                fabric,
+                stage,
+                _task(dataset, config, fabric.device),
+                config,
+                state,
+                save=lambda progress: save_checkpoint(run, progress),
+                tick=lambda items, ticker=ticker: bar.advance(ticker, items),  # type: ignore[misc]
+                tell=console.print,
+            )
+            bar.update(ticker, completed=total)
+    if fabric.is_global_zero:
+        facts = {
+            "model": {**model.to_dict(), "parameters": sum(p.numel() for p in network.parameters())},
+            "weights": asdict(origin),
+            "training": config.to_dict(),
+            "seed": config.seed,
+            "history": {
+                "finetune_starts": next((row["epoch"] for row in state.history if row["stage"] == "finetune"), None),
+                "best_epoch": state.best_epoch,
+                "seconds": time.perf_counter() - began,
+            },
+        }
+        bundle.save(run, dataset, network, fabric.device, facts)
+    fabric.barrier()
+    return Run.open(run.path)
+
+
+def _stages(
+    network: Network,
+    model: ModelConfig,
+    config: FinetuneConfig,
+    dataset: Dataset,
+    fabric: lightning_fabric.Fabric,
+    origin: WeightsInfo,
+    reached: str,
+    bar: rich.progress.Progress,
+) -> Any:
+    """Yield the stages that are still to be trained, each made when its turn comes."""
+    pictures = dataset.store.pictures()
+    bands, frames = pictures.shape[1:]
+    augment = Augment(config.augment, config.seed, (bands, frames))
+    plain = Batches(pictures, fabric.device, config.batch_size)
+    augmented = plain if augment.transform is None else Batches(pictures, fabric.device, config.batch_size, augment)
+    if model.name in NETWORKS:
+        yield Stage(
+            name="scratch",
+            module=network,
+            groups=_groups(network, config.weight_decay, 1.0),
+            epochs=config.epochs,
+            lr=config.lr,
+            train=lambda _: augmented,
+            plain=plain,
+        )
+        return
+    if config.epochs and reached in ("", "frozen"):
+        views = _cached_views(network, model, config, dataset, (plain, augmented), fabric, origin, bar)
+        cached = [Batches(view, fabric.device, config.head_batch_size) for view in views]
+        yield Stage(
+            name="frozen",
+            module=network.head,
+            groups=_groups(network.head, config.weight_decay, 1.0),
+            epochs=config.epochs,
+            lr=config.lr,
+            train=lambda epoch: cached[epoch % len(cached)],
+            plain=cached[0],
+        )
+    if config.finetune_epochs:
+        frozen = network.stages()[: -config.unfreeze] if config.unfreeze else []
+        for parameter in [p for stage in frozen for p in stage.parameters()]:
+            parameter.requires_grad_(False)
+        still = [m for m in network.modules() if isinstance(m, BATCH_NORMS)] if config.bn == "frozen" else frozen
+        if config.compile:
+            network.compile()
+        yield Stage(
+            name="finetune",
+            module=network,
+            groups=_groups(network, config.weight_decay, config.layer_decay),
+            epochs=config.finetune_epochs,
+            lr=config.finetune_lr,
+            train=lambda _: augmented,
+            plain=plain,
+            keep_eval=tuple(still),
+        )
+
+
+def _cached_views(
+    network: Network,
+    model: ModelConfig,
+    config: FinetuneConfig,
+    dataset: Dataset,
+    batches: tuple[Batches, Batches],
+    fabric: lightning_fabric.Fabric,
+    origin: WeightsInfo,
+    bar: rich.progress.Progress,
+) -> list[NDArray[np.float16]]:
+    """Return the features of every picture, one array per view: first of the plain pictures, then of augmented ones."""
+    items = len(dataset.store.segments)
+    pooled = bool(getattr(network.head, "pooled", False))
+    backbone = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or f"random {config.seed}"}
+    ticker = bar.add_task("features of the frozen backbone", total=config.views * items)
+    views = []
+    for view in range(config.views):
+        made_by = {"augment": config.augment, "seed": config.seed, "view": view} if view else {}
+        key = cache_key(**backbone, pooled=pooled, pictures=dataset.store.digest(), **made_by)
+        path = dataset.store.path / "features" / f"{model.name}-{key}.npy"
+        extract: Callable[[Tensor], Tensor] = network.eval().features
+        if fabric.is_global_zero:
+            cached_features(
+                path,
+                extract,
+                batches[min(view, 1)],
+                items,
+                epoch=view,
+                pooled=pooled,
+                tick=lambda done: bar.advance(ticker, done),
+            )
+        fabric.barrier()
+        views.append(np.load(path, mmap_mode="r"))
+    return views
+
+
+def _task(dataset: Dataset, config: FinetuneConfig, device: torch.device) -> Task:
+    """Return what is learned from the dataset."""
+    train, val = dataset.folds["train"], dataset.folds["val"]
+    counts = np.bincount(dataset.truth[train], minlength=len(dataset.labels))
+    weights = torch.tensor(len(train) / (len(counts) * counts), dtype=torch.float32, device=device)
+    return Task(
+        train=train,
+        val=val,
+        truth=dataset.truth,
+        classes=len(dataset.labels),
+        class_weights=weights if config.balance == "weights" else None,
+        score=lambda logits: dataset.score(val, softmax(logits)),
+    )
+
+
+def _groups(module: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Return the trainable parameters, without weight decay on biases and norms, with a rate that falls by layer."""
+    if layer_decay < 1:
+        groups: list[dict[str, Any]] = timm.optim.param_groups_layer_decay(
+            module, weight_decay=weight_decay, layer_decay=layer_decay
+        )
+    else:
+        groups = timm.optim.param_groups_weight_decay(module, weight_decay=weight_decay)
+    return groups
+
+
+def _fabric(config: FinetuneConfig) -> lightning_fabric.Fabric:
+    """Return the device, its arithmetic, and one process, or as many as `torchrun` started."""
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = config.precision
+    if precision == "auto":
+        precision = "fp32" if device != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    if device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")  # TF32
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    fabric = lightning_fabric.Fabric(
+        accelerator=device,
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        num_nodes=processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=PRECISIONS[precision],
+    )
+    fabric.launch()
+    return fabric
