@@ -1,1 +1,61 @@
-"""TODO."""
+"""Layouts: how clips, labels, groups and official folds are read from a source, one file each, filed in `LAYOUTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from spectro.core.errors import DataError
+from spectro.core.registry import Registry
+from spectro.core.tables import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a source holds; the file of a clip is `root / clip.id`."""
+
+    root: Path
+    """Absolute path of the folder that clip ids are relative to."""
+    clips: tuple[Clip, ...]
+    """All clips, in order of id, present or not: a missing file is reported when it is needed."""
+    layout: str
+    """Name of the layout that read it."""
+
+
+Layout = Callable[[Path], Scan]
+
+LAYOUTS: Registry[Layout] = Registry("layout")
+"""Every layout by name: a function from the source's path to a Scan, which raises DataError for a source unlike it."""
+
+
+def scan(source: Path | str, layout: str = "auto") -> Scan:
+    """List the clips of a source.
+
+    Parameters
+    ----------
+    source
+        A folder, or a CSV file.
+    layout
+        A name in `LAYOUTS`, or `auto`: `csv` for a file, `folder` for a folder.
+
+    Raises
+    ------
+    DataError
+        the source does not exist, holds no audio, or is not laid out that way.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise DataError(f"there is no {source}; give a folder with one folder per class, or a CSV file")
+    if layout == "auto":
+        layout = "folder" if source.is_dir() else "csv"
+    found = LAYOUTS[layout](source)
+    if not found.clips:
+        raise DataError(f"{source} lists no clips")
+    return found
+
+
+for _module in iter_modules(__path__):  # a new file in this folder is a new layout; nothing else needs to know it
+    import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,179 @@
+"""Audio files in blocks: opened by libsndfile, mixed down to mono, resampled once, never held whole in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from spectro.core.errors import AudioError
+
+Samples = NDArray[np.float32]
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".w64", ".caf"})
+"""Lower-case suffixes of the files that are taken for audio when a folder is scanned."""
+
+BLOCK = 1 << 16  # frames read at once: stays in a core's cache, yet amortizes the call
+INT16_SUBTYPES = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
+COMPRESSED = frozenset(
+    {"MP3", "OGG", "FLAC"}
+)  # containers that libsndfile fills with float32 at least as fast as int16
+MP3_SLACK = 3 * 1152  # frames by which an honest MP3 may miss its header: encoder delay and padding
+UNKNOWN_BYTES = 0x7FFF0000  # sizes from here up mean "a stream of unknown length" in a WAV header
+WRONG_SIZE = re.compile(r"data(?: size)?\s*: (\d+) \(should be (\d+)\)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInfo:
+    """What an audio file's header promises."""
+
+    seconds: float
+    """Duration, in seconds."""
+    sample_rate: int
+    """Frames per second, in Hz."""
+    channels: int
+    """Number of channels."""
+    frames: int
+    """Number of samples per channel."""
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
+    """A SoundFile that is only read forwards."""
+
+    def seekable(self) -> bool:
+        """Deny it: soundfile else seeks after every read, which costs time in compressed files."""
+        return False
+
+
+class Sound:
+    """One audio file, open for reading once from start to end."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self.path = path
+        self._file = file
+        rate, frames = int(file.samplerate), int(file.frames)
+        self.info = AudioInfo(seconds=frames / rate, sample_rate=rate, channels=int(file.channels), frames=frames)
+
+    def blocks(self, sample_rate: int) -> Iterator[Samples]:
+        """Yield the sound as mono blocks `[n]` in -1..1 at `sample_rate`.
+
+        Channels are averaged first, then resampled by one soxr HQ pass whose output does not depend on the blocks.
+
+        Raises
+        ------
+        AudioError
+            `truncated`: there is less sound than the header promises; `not-finite`: a sample is NaN or infinite;
+            `unreadable`: the decoder gave up.
+        """
+        resampler = None
+        if sample_rate != self.info.sample_rate:
+            resampler = soxr.ResampleStream(self.info.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        for block in self._mono():
+            yield block if resampler is None else resampler.resample_chunk(block)
+        if resampler is not None:
+            yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+    def _mono(self) -> Iterator[Samples]:
+        native = self._file.subtype in INT16_SUBTYPES and self._file.format not in COMPRESSED
+        dtype = "int16" if native else "float32"
+        weights = np.full(self.info.channels, 1 / self.info.channels, np.float32)
+        done = 0
+        while True:
+            try:
+                raw = self._file.read(BLOCK, dtype=dtype)
+            except soundfile.LibsndfileError as error:
+                raise self._broken_off(done, str(error)) from None
+            done += len(raw)
+            block = raw * np.float32(1 / 32768) if native else raw
+            if block.ndim == 2:
+                block = block @ weights
+            if not native and not np.isfinite(block).all():
+                message = f"{self.path} holds samples that are NaN or infinite; export it again from its source"
+                raise AudioError("not-finite", message)
+            if len(block):
+                yield block
+            if len(raw) < BLOCK:
+                break
+        if done < self.info.frames - (MP3_SLACK if self._file.format in ("MP3", "MPEG") else 0):
+            raise self._broken_off(done, "the data ends")
+
+    def _broken_off(self, done: int, cause: str) -> AudioError:
+        at = done / self.info.sample_rate
+        return AudioError(
+            "truncated",
+            f"{self.path} breaks off after {at:.1f} of {self.info.seconds:.1f} s ({cause.rstrip('.')}); "
+            "fetch or export it again",
+        )
+
+
+@contextmanager
+def open_sound(path: Path) -> Iterator[Sound]:
+    """Open an audio file.
+
+    Raises
+    ------
+    AudioError
+        `missing`, `empty`, `unreadable`, or `truncated` where the container shows it.
+    """
+    try:
+        file = _Stream(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise _unreadable(path, error) from None
+    with file:
+        _check_whole(path, file)
+        if file.frames <= 0 or file.samplerate <= 0:
+            raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
+        yield Sound(path, file)
+
+
+def probe(path: Path | str) -> AudioInfo:
+    """Return what the header promises, without decoding; raises AudioError as `open_sound` does."""
+    with open_sound(Path(path)) as sound:
+        return sound.info
+
+
+def _unreadable(path: Path, error: Exception) -> AudioError:
+    """Guess why libsndfile refused a file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        return AudioError("missing", f"{path} does not exist")
+    except OSError as reason:
+        return AudioError("unreadable", f"{path} cannot be opened: {reason.strerror}")
+    if not head:
+        return AudioError("empty", f"{path} is empty (0 bytes); fetch or export it again")
+    if head[4:8] == b"ftyp" or head[:4] in (b"\x1aE\xdf\xa3", b"0&\xb2u"):
+        guess = "it is AAC/M4A, WebM or WMA; convert it to FLAC or WAV first"
+    elif all(byte in b"\t\r\n" or 32 <= byte < 127 or byte >= 128 for byte in head) and head.isascii():
+        guess = "it is a text file, not audio; was a download page saved instead of the sound?"
+    elif head[:4] in (b"RIFF", b"fLaC", b"OggS", b"FORM"):
+        guess = "it begins like audio, but its header is damaged; fetch or export it again"
+    else:
+        guess = f"not a known audio format ({str(error).rpartition(': ')[2].rstrip('.')})"
+    return AudioError("unreadable", f"{path} cannot be decoded: {guess}")
+
+
+def _check_whole(path: Path, file: Any) -> None:
+    """Raise `truncated` where the container itself promises more bytes than there are."""
+    for promised, present in WRONG_SIZE.findall(file.extra_info):
+        if int(present) < int(promised) < UNKNOWN_BYTES:
+            message = f"{path} breaks off: {present} of {promised} bytes of sound are there; fetch or export it again"
+            raise AudioError("truncated", message)
+    if file.format == "OGG":
+        size = path.stat().st_size
+        with path.open("rb") as raw:
+            raw.seek(max(0, size - (1 << 17)))  # two of the longest pages
+            rest = raw.read()
+        page = rest[rest.rfind(b"OggS") :]
+        lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
+        if len(page) < 27 or len(page) < 27 + page[26] + sum(lengths):
+            raise AudioError("truncated", f"{path} breaks off within its last page; fetch or export it again")

@@ -1,0 +1,285 @@
+"""Pictures from sound: the one function that renders a clip, and the resumable rendering of a whole source."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectro.audio.decode import probe
+from spectro.audio.features.mel import mel_spectrogram, silent, to_picture
+from spectro.audio.segment import read_segments, segment_starts
+from spectro.core.config import RenderConfig
+from spectro.core.errors import AudioError, DataError
+from spectro.core.tables import Clip, Segment, read_csv, write_clips, write_csv, write_segments, write_text
+from spectro.data import engine, png
+from spectro.data.layouts import Scan, scan
+from spectro.data.store import Store, folder_of, fresh, open_store, picture_path, read_config, tags
+
+Picture = NDArray[np.uint8]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A clip that has no pictures, and why; a line of `failed.csv`."""
+
+    path: str
+    """Id of the clip."""
+    reason: str
+    """One of AudioError's reasons, or `crashed`."""
+    seconds: float
+    """Duration its header promises, in seconds; 0 where it cannot be read."""
+    message: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """What `render` did."""
+
+    data: Path
+    """The DATA folder."""
+    store: Store
+    """The pictures."""
+    made: int
+    """Pictures rendered now."""
+    reused: int
+    """Pictures that were already there, with the same settings, of the same source files."""
+    failed: tuple[Failure, ...]
+    """Clips without pictures."""
+
+
+def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float, Picture]]:
+    """Yield the start in seconds and the picture `[bands, frames]` of each segment of one audio file.
+
+    Rendering and prediction both call this and nothing else. A silent segment becomes a black picture; memory is
+    bounded by the segment, not the file.
+
+    Raises
+    ------
+    AudioError
+        the file cannot be used, or is silent from start to end; possibly after some pictures.
+    """
+    black: list[float] = []  # starts of silent segments that lead the clip: nothing is yielded before a sound is heard
+    heard = False
+    for start, samples in read_segments(Path(path), config.mel.sample_rate, config.segment):
+        db = mel_spectrogram(samples, config.mel)
+        picture = to_picture(db, config.mel.top_db)
+        if not heard:
+            if silent(db):
+                black.append(start)
+                continue
+            heard = True
+            yield from ((early, np.zeros_like(picture)) for early in black)
+        yield start, picture
+    if not heard:
+        raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
+
+
+def render(
+    source: Path | str,
+    *,
+    out: Path | str,
+    config: RenderConfig | None = None,
+    layout: str = "auto",
+    workers: int = 0,
+    strict: bool = False,
+    exclude: Path | str | None = None,
+    progress: bool = False,
+) -> Rendering:
+    """Render every clip of a source into pictures below `out`, doing only what is missing.
+
+    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<fingerprint>/`; pictures of other settings in the same
+    folder are left alone. It may be killed at any point and run again.
+
+    Parameters
+    ----------
+    source, layout
+        What `scan` takes.
+    out
+        The DATA folder.
+    config
+        Settings of the pictures; the defaults when None.
+    workers
+        Number of processes; 0 for one per core.
+    strict
+        Stop at the first clip that cannot be rendered.
+    exclude
+        CSV with a column `path`: ids of clips to leave out (what `spectro doctor` writes, or a `failed.csv`).
+    progress
+        Draw a progress bar on standard error.
+
+    Raises
+    ------
+    DataError
+        the source is not laid out that way, `out` belongs to another source, or not one clip could be rendered.
+    AudioError
+        a clip cannot be rendered, with `strict`.
+    """
+    config = config or RenderConfig()
+    data = Path(out)
+    found = select(scan(source, layout), exclude)
+    _claim(data, found)
+    folder = folder_of(data, config)
+    if (folder / "config.json").exists():
+        read_config(folder / "config.json")
+    else:
+        write_text(folder / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+    shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
+    tasks = [{"clip": clip.id} for clip in found.clips]
+    results: dict[str, Mapping[str, Any]] = {}
+    failed: dict[str, Failure] = {}
+    for task, result in _shown(engine.run(render_one, shared, tasks, workers=workers), len(tasks), progress):
+        clip = task["clip"]
+        if result is None:
+            message = f"{found.root / clip} killed the process that rendered it (no memory, or a fault in a decoder)"
+            result = {"failure": {"reason": "crashed", "message": message}, "seconds": 0.0}
+        results[clip] = result
+        if result["failure"]:
+            failed[clip] = Failure(path=clip, seconds=result["seconds"], **result["failure"])
+            if strict:
+                raise AudioError(failed[clip].reason, failed[clip].message)
+    clips = [replace(clip, seconds=results[clip.id]["seconds"]) for clip in found.clips]
+    failures = tuple(failed[clip.id] for clip in clips if clip.id in failed)
+    rows = [(f.path, f.reason, f"{f.seconds:.3f}", f.message) for f in failures]
+    write_csv(data / "failed.csv", ("path", "reason", "seconds", "message"), rows)
+    if len(failures) == len(clips):
+        first = failures[0].message
+        raise DataError(f"none of {len(clips)} clips could be rendered: {first} (all in {data / 'failed.csv'})")
+    segments = [
+        Segment(clip=clip, start=start, seconds=config.segment.seconds)
+        for clip in clips
+        if clip.id not in failed
+        for start in results[clip.id]["starts"]
+    ]
+    write_clips(data / "clips.csv", clips)
+    _prune(folder, {picture_path(folder, segment) for segment in segments})
+    write_segments(folder / "segments.csv", segments)
+    made = sum(results[clip.id]["made"] for clip in clips if clip.id not in failed)
+    store = open_store(data, config.fingerprint())
+    return Rendering(data=data, store=store, made=made, reused=len(segments) - made, failed=failures)
+
+
+def select(found: Scan, exclude: Path | str | None) -> Scan:
+    """Leave out the clips that a CSV names in its column `path`; raises DataError when it names none of them."""
+    if exclude is None:
+        return found
+    names = {row["path"] for row in read_csv(Path(exclude), ("path",))}
+    kept = tuple(clip for clip in found.clips if clip.id not in names)
+    if names and len(kept) == len(found.clips):
+        raise DataError(f"{exclude} names no clip of {found.root} (its first: '{min(names)}'); paths are clip ids")
+    if not kept:
+        raise DataError(f"{exclude} leaves no clip of {found.root} to render")
+    return replace(found, clips=kept)
+
+
+def render_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    """Render what is missing of one clip; the work of one engine task."""
+    path = Path(shared["root"]) / task["clip"]
+    place = _Place(folder=Path(shared["folder"]), clip=task["clip"], config=_config(shared["config"]), path=path)
+    seconds = 0.0
+    starts: list[float] = []
+    made = 0
+    try:
+        seconds = probe(path).seconds
+        expected = segment_starts(seconds, place.config.segment)
+        if all(map(place.fresh, expected)):
+            return {"starts": expected, "made": 0, "seconds": seconds, "failure": None}
+        for start, picture in _one_behind(render_clip(path, place.config)):
+            starts.append(start)
+            if not place.fresh(start):
+                png.write(place.target(start), picture, place.tags(start))
+                made += 1
+    except AudioError as error:
+        for start in starts:
+            place.target(start).unlink(missing_ok=True)
+        return {"seconds": seconds, "failure": {"reason": error.reason, "message": str(error)}}
+    return {"starts": starts, "made": made, "seconds": seconds, "failure": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where the pictures of one clip belong, and what their text chunks must say."""
+
+    folder: Path
+    clip: str
+    config: RenderConfig
+    path: Path
+
+    def _segment(self, start: float) -> Segment:
+        clip = Clip(id=self.clip, label="", group="")
+        return Segment(clip=clip, start=start, seconds=self.config.segment.seconds)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Size and time of the source file: other than in the picture when the file was changed."""
+        stat = self.path.stat()
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+
+    def target(self, start: float) -> Path:
+        return picture_path(self.folder, self._segment(start))
+
+    def tags(self, start: float) -> dict[str, str]:
+        return tags(self.config, self._segment(start), self.stamp)
+
+    def fresh(self, start: float) -> bool:
+        return fresh(self.target(start), self.tags(start))
+
+
+def _one_behind(pictures: Iterator[tuple[float, Picture]]) -> Iterator[tuple[float, Picture]]:
+    """Yield each item when the next is there: the last one, that completes a clip, only once the file proved whole."""
+    held = next(pictures)
+    for item in pictures:
+        yield held
+        held = item
+    yield held
+
+
+@lru_cache(maxsize=8)
+def _config(text: str) -> RenderConfig:
+    return RenderConfig.from_dict(json.loads(text))
+
+
+def _claim(data: Path, found: Scan) -> None:
+    """Note in DATA where its pictures come from; raise DataError when they come from elsewhere."""
+    note = {"layout": found.layout, "root": str(found.root)}
+    path = data / "source.json"
+    if path.exists():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known != note:
+            raise DataError(
+                f"{data} holds pictures of {known.get('root')} (layout {known.get('layout')}), not of {found.root} "
+                f"(layout {found.layout}); give another --out, or remove that folder"
+            )
+    elif data.exists() and not data.is_dir():
+        raise DataError(f"{data} is a file; --out must be a folder")
+    else:
+        write_text(path, json.dumps(note, indent=2, ensure_ascii=False) + "\n")
+
+
+def _prune(folder: Path, wanted: set[Path]) -> None:
+    """Remove pictures of clips that are gone, and what a killed run left half-written."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            path = Path(here, name)
+            if (name.endswith(".png") and path not in wanted) or name.endswith(".tmp"):
+                path.unlink(missing_ok=True)
+
+
+def _shown(items: Iterator[Item], total: int, progress: bool) -> Iterator[Item]:
+    """Pass items on, drawing a progress bar on standard error if asked to."""
+    if not progress:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, description="render", total=total, console=Console(stderr=True))
