@@ -148,6 +148,10 @@ class SegmentConfig(Config):
     def __post_init__(self) -> None:
         require(self.seconds > 0, f"seconds is {self.seconds}, but must be positive")
         require(0 <= self.overlap < 1, f"overlap is {self.overlap}, but must be a share from 0 up to 1 (0.5 = half)")
+        require(
+            self.seconds * (1 - self.overlap) >= 0.01,
+            f"segments of {self.seconds:g} s that overlap by {self.overlap:g} start less than 0.01 s apart",
+        )
         require(0 < self.min_rest <= 1, f"min_rest is {self.min_rest}, but must be a share above 0 and up to 1")
         require(self.min_seconds >= 0, f"min_seconds is {self.min_seconds}, but must not be negative")
 
