@@ -52,6 +52,16 @@ def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConf
     return found
 
 
+def evaluated(run: Run) -> dict[str, Any]:
+    """Return what `evaluate` found on the test fold, and evaluate first if it did not run since the last training."""
+    if run.metrics_path.exists():
+        made = run.predictions_path("test")
+        found = run.metrics()
+        if found["fold"] == "test" and made.exists() and run.metrics_path.stat().st_mtime >= made.stat().st_mtime:
+            return found
+    return evaluate(run)
+
+
 def evaluate_predictions(
     predictions: Predictions,
     *,

@@ -1,0 +1,123 @@
+"""The table of a comparison as text for papers and programs: Markdown, LaTeX, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spectro.core.registry import Registry
+from spectro.evaluation.compare import FIGURES
+
+Format = Callable[[dict[str, Any]], str]
+
+FORMATS: Registry[Format] = Registry("format")
+"""Ways to write what `compare` returned (`pairs` may be missing)."""
+
+TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "roc_auc": "ROC-AUC",
+    "log_loss": "log loss",
+}
+SHOWN = (
+    ("clip", "accuracy"),
+    ("clip", "macro_f1"),
+    ("segment", "accuracy"),
+    ("segment", "macro_f1"),
+    ("clip", "roc_auc"),
+)
+PAIR_COLUMNS = ("n", "groups", "only_first", "only_second", "p_mcnemar_holm", "p_bootstrap_holm", "needed")
+
+
+@FORMATS.add("md")
+def markdown(found: dict[str, Any]) -> str:
+    """Return Markdown tables: models, then pairs."""
+    blocks = []
+    for header, rows in _tables(found):
+        lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+        blocks.append("".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines))
+    return "\n".join(blocks)
+
+
+@FORMATS.add("tex")
+def latex(found: dict[str, Any]) -> str:
+    """Return LaTeX tabulars for the booktabs package: models, then pairs."""
+    blocks = []
+    for header, rows in _tables(found):
+        body = "".join("  " + " & ".join(map(_escape, row)) + r" \\" + "\n" for row in rows)
+        head = "  " + " & ".join(map(_escape, header)) + r" \\" + "\n"
+        columns = "l" + "r" * (len(header) - 1)
+        blocks.append(
+            f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n{head}  \\midrule\n{body}  \\bottomrule\n\\end{{tabular}}\n"
+        )
+    return "\n".join(blocks)
+
+
+@FORMATS.add("csv")
+def comma_separated(found: dict[str, Any]) -> str:
+    """Return one line per model and level, every figure with its interval in columns of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    writer.writerow(["model", "split", "level", "clips", "groups", *figures])
+    for model in found["models"]:
+        for level in (SEGMENT, CLIP):
+            if level in model:
+                values = [model[level][name][end] for name in FIGURES for end in ("value", "low", "high")]
+                writer.writerow([model["name"], model["split"], level, model["clips"], model["groups"], *values])
+    return text.getvalue()
+
+
+@FORMATS.add("json")
+def json_text(found: dict[str, Any]) -> str:
+    """Return everything, as it is."""
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
+    header = ["model", "split", "clips", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
+    yield (
+        header,
+        [
+            [
+                model["name"],
+                model["split"],
+                str(model["clips"]),
+                *(_figure(model[level][name], name) if level in model else "" for level, name in SHOWN),
+            ]
+            for model in found["models"]
+        ],
+    )
+    if found.get("pairs"):
+        yield (
+            ["pair", "difference", *(column.replace("_", " ") for column in PAIR_COLUMNS)],
+            [
+                [f"{row['first']} - {row['second']}", _figure(row["difference"], "accuracy")]
+                + [_number(row[column]) for column in PAIR_COLUMNS]
+                for row in found["pairs"]
+            ],
+        )
+
+
+def _figure(figure: dict[str, float | None], name: str) -> str:
+    """Return `61.2 [55.0, 66.1]`; shares in percent, AUC and losses as they are."""
+    scale, digits = (1, 3) if name in ("roc_auc", "log_loss") else (100, 1)
+    value, low, high = ("-" if v is None else f"{v * scale:.{digits}f}" for v in figure.values())
+    return value if figure["low"] is None else f"{value} [{low}, {high}]"
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _escape(text: str) -> str:
+    replaced = text.replace("\\", r"\textbackslash ")
+    for sign in "&%$#_{}":
+        replaced = replaced.replace(sign, f"\\{sign}")
+    return replaced
