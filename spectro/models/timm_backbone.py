@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -22,7 +22,7 @@ class Backbone(nn.Module):
     `model` keeps timm's own parameter names; what only the classifier used is removed from it.
     """
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(self, model: Any, name: str) -> None:
         super().__init__()
         self.model = model
         self.name = name
@@ -30,8 +30,7 @@ class Backbone(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the feature map."""
-        forward_features: Callable[[Tensor], Tensor] = self.model.forward_features  # type: ignore[assignment]
-        maps = forward_features(pictures)
+        maps: Tensor = self.model.forward_features(pictures)
         return maps.permute(0, 3, 1, 2) if self.channels_last else maps
 
 
@@ -45,7 +44,9 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
     """
     facts = known(config.name)
     mean, std, shift = grey(facts["mean"], facts["std"]) if config.in_chans == 1 else (facts["mean"], facts["std"], 0)
-    model = timm.create_model(config.name, pretrained=False, num_classes=0, global_pool="", in_chans=config.in_chans)
+    model: Any = timm.create_model(
+        config.name, pretrained=False, num_classes=0, global_pool="", in_chans=config.in_chans
+    )
     if shift:
         for name in first_layers(facts):
             layer = model.get_submodule(name)

