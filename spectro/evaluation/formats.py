@@ -65,7 +65,7 @@ def comma_separated(found: dict[str, Any]) -> str:
     figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
     writer.writerow(["model", "split", "level", "clips", "groups", *figures])
     for model in found["models"]:
-        for level in (SEGMENT, CLIP):
+        for level in ("segment", "clip"):
             if level in model:
                 values = [model[level][name][end] for name in FIGURES for end in ("value", "low", "high")]
                 writer.writerow([model["name"], model["split"], level, model["clips"], model["groups"], *values])
