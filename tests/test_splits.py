@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from spectro.core.config import SplitConfig
 from spectro.core.errors import ConfigError, DataError
-from spectro.core.tables import Clip, Split, read_split, write_clips
+from spectro.core.tables import Clip, Split, read_split, write_clips, write_csv
 from spectro.data.splits import assign, leaking_groups, split
+from spectro.data.store import open_store
 
 Items = dict[str, Clip]
 
@@ -116,8 +118,9 @@ def test_groups_of_several_classes_are_dealt_whole() -> None:
     assert made.facts["leaking_groups"] == 0
 
 
-def save(folder: Path, clips: list[Clip]) -> Path:
+def save(folder: Path, clips: list[Clip], failed: tuple[str, ...] = ()) -> Path:
     write_clips(folder / "clips.csv", clips)
+    write_csv(folder / "failed.csv", ("path", "reason", "seconds", "message"), [(f, "empty", 0, "") for f in failed])
     return folder
 
 
@@ -188,6 +191,20 @@ def test_what_cannot_be_split_is_one_clear_line(
         split(save(tmp_path, clips), config=config)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "splits").exists()
+
+
+def test_clips_that_could_not_be_rendered_are_not_dealt(tmp_path: Path) -> None:
+    clips = official([""] * 5)
+    (made,) = split(save(tmp_path, clips, failed=("0-0.wav",)))
+    assert made.assigned.keys() == {clip.id for clip in clips} - {"0-0.wav"}
+
+
+def test_a_segment_split_is_labelled_leaky(rendered: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    (made,) = split(data, config=SplitConfig(by="segment"))
+    assert made.title == "segment (LEAKY)"
+    assert made.facts["leaking_groups"] > 0
+    assert made.assigned.keys() == {segment.id for segment in open_store(data).segments}
 
 
 def test_official_folds_are_not_asked_for_by_number(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spectro.core.config import SplitConfig
 from spectro.core.errors import ConfigError, DataError, LeakError
-from spectro.core.tables import FOLDS, Clip, Fold, Split, read_clips, write_split
+from spectro.core.tables import FOLDS, Clip, Fold, Split, read_clips, read_csv, write_split
 from spectro.data.dealing import deal, imbalance
+from spectro.data.store import open_store
 
 OFFICIAL: dict[str, Fold] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -22,7 +23,7 @@ Assigned = dict[str, Fold]
 def split(
     data: Path | str, *, config: SplitConfig | None = None, name: str = "", fingerprint: str | None = None
 ) -> tuple[Split, ...]:
-    """Split the clips of a data folder and write the outcome to `<data>/splits/`.
+    """Split the rendered clips of a data folder and write the outcome to `<data>/splits/`.
 
     Parameters
     ----------
@@ -49,10 +50,12 @@ def split(
     if not (data / "clips.csv").exists():
         raise DataError(f"{data} has no clips.csv; make it with `spectro render SOURCE --out {data}`")
     clips = read_clips(data / "clips.csv")
+    failed = {row["path"] for row in read_csv(data / "failed.csv", ("path",))}
+    usable = {clip.id: clip for clip in clips if clip.id not in failed}
     if config.by == "official":
-        splits = _official(clips, config, name or "official")
+        splits = _official(usable, config, name or "official")
     else:
-        items = _segments(data, fingerprint) if config.by == "segment" else {clip.id: clip for clip in clips}
+        items = _segments(data, fingerprint) if config.by == "segment" else usable
         splits = assign(items, config, name or config.by)
     for made in splits:
         write_split(data / "splits", made)
@@ -87,11 +90,11 @@ def assign(items: Mapping[str, Clip], config: SplitConfig, name: str) -> tuple[S
     return splits
 
 
-def _official(clips: Sequence[Clip], config: SplitConfig, name: str) -> tuple[Split, ...]:
+def _official(clips: Mapping[str, Clip], config: SplitConfig, name: str) -> tuple[Split, ...]:
     """Take the `fold` column: words as they stand, numbers as the folds of a cross-validation."""
     if config.folds:
         raise ConfigError("official folds are counted from the table; leave out --folds")
-    items = {clip.id: clip for clip in clips if clip.fold}
+    items = {item: clip for item, clip in clips.items() if clip.fold}
     units = {item: clip.group for item, clip in items.items()}
     values = {clip.fold for clip in items.values()}
     if not values:
@@ -182,6 +185,4 @@ def _described(
 
 def _segments(data: Path, fingerprint: str | None) -> dict[str, Clip]:
     """Return the clip of each rendered segment, by the segment's id."""
-    from spectro.data.store import open_store
-
     return {segment.id: segment.clip for segment in open_store(data, fingerprint).segments}
