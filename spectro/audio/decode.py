@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from spectro.audio import mp3
 from spectro.core.errors import AudioError
 
 Samples = NDArray[np.float32]
@@ -26,6 +27,7 @@ INT16_SUBTYPES = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_A
 COMPRESSED = frozenset(
     {"MP3", "OGG", "FLAC"}
 )  # containers that libsndfile fills with float32 at least as fast as int16
+MOST_FRAMES = 1 << 60  # what libsndfile reports for an unknown length lies beyond
 MP3_SLACK = 3 * 1152  # frames by which an honest MP3 may miss its header: encoder delay and padding
 UNKNOWN_BYTES = 0x7FFF0000  # sizes from here up mean "a stream of unknown length" in a WAV header
 WRONG_SIZE = re.compile(r"data(?: size)?\s*: (\d+) \(should be (\d+)\)", re.IGNORECASE)
@@ -56,10 +58,10 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no 
 class Sound:
     """One audio file, open for reading once from start to end."""
 
-    def __init__(self, path: Path, file: Any) -> None:
+    def __init__(self, path: Path, file: Any, frames: int) -> None:
         self.path = path
         self._file = file
-        rate, frames = int(file.samplerate), int(file.frames)
+        rate = int(file.samplerate)
         self.info = AudioInfo(seconds=frames / rate, sample_rate=rate, channels=int(file.channels), frames=frames)
 
     def blocks(self, sample_rate: int) -> Iterator[Samples]:
@@ -70,8 +72,8 @@ class Sound:
         Raises
         ------
         AudioError
-            `truncated`: there is less sound than the header promises; `not-finite`: a sample is NaN or infinite;
-            `unreadable`: the decoder gave up.
+            `truncated`: there is less sound than the header promises, or the decoder gave up at a damaged spot;
+            `not-finite`: a sample is NaN or infinite.
         """
         resampler = None
         if sample_rate != self.info.sample_rate:
@@ -102,16 +104,13 @@ class Sound:
                 yield block
             if len(raw) < BLOCK:
                 break
-        if done < self.info.frames - (MP3_SLACK if self._file.format in ("MP3", "MPEG") else 0):
+        if done < self.info.frames - (MP3_SLACK if self._file.format == "MP3" else 0):
             raise self._broken_off(done, "the data ends")
 
     def _broken_off(self, done: int, cause: str) -> AudioError:
-        at = done / self.info.sample_rate
-        return AudioError(
-            "truncated",
-            f"{self.path} breaks off after {at:.1f} of {self.info.seconds:.1f} s ({cause.rstrip('.')}); "
-            "fetch or export it again",
-        )
+        at, cause = done / self.info.sample_rate, cause.removeprefix("Error : ").rstrip(".") or "damaged data"
+        message = f"{self.path} breaks off after {at:.1f} of {self.info.seconds:.1f} s ({cause})"
+        return AudioError("truncated", f"{message}; fetch or export it again")
 
 
 @contextmanager
@@ -124,14 +123,18 @@ def open_sound(path: Path) -> Iterator[Sound]:
         `missing`, `empty`, `unreadable`, or `truncated` where the container shows it.
     """
     try:
-        file = _Stream(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise _unreadable(path, error) from None
-    with file:
+        counted = mp3.with_length(path) if path.suffix.lower() == ".mp3" else None
+        file = _Stream(counted or path)
+    except (soundfile.LibsndfileError, OSError):
+        raise _unreadable(path) from None
+    with file, counted or nullcontext():
         _check_whole(path, file)
-        if file.frames <= 0 or file.samplerate <= 0:
+        frames = int(file.frames)
+        if frames > MOST_FRAMES:  # a FLAC that was streamed while it was made
+            frames = _counted(path)
+        if frames <= 0:
             raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
-        yield Sound(path, file)
+        yield Sound(path, file, frames)
 
 
 def probe(path: Path | str) -> AudioInfo:
@@ -140,7 +143,16 @@ def probe(path: Path | str) -> AudioInfo:
         return sound.info
 
 
-def _unreadable(path: Path, error: Exception) -> AudioError:
+def _counted(path: Path) -> int:
+    """Return the number of frames of a file that does not say, by decoding it once."""
+    with _Stream(path) as file:
+        count = 0
+        while block := len(file.read(BLOCK, dtype="float32")):
+            count += block
+    return count
+
+
+def _unreadable(path: Path) -> AudioError:
     """Guess why libsndfile refused a file."""
     try:
         with path.open("rb") as file:
@@ -153,12 +165,12 @@ def _unreadable(path: Path, error: Exception) -> AudioError:
         return AudioError("empty", f"{path} is empty (0 bytes); fetch or export it again")
     if head[4:8] == b"ftyp" or head[:4] in (b"\x1aE\xdf\xa3", b"0&\xb2u"):
         guess = "it is AAC/M4A, WebM or WMA; convert it to FLAC or WAV first"
-    elif all(byte in b"\t\r\n" or 32 <= byte < 127 or byte >= 128 for byte in head) and head.isascii():
-        guess = "it is a text file, not audio; was a download page saved instead of the sound?"
     elif head[:4] in (b"RIFF", b"fLaC", b"OggS", b"FORM"):
         guess = "it begins like audio, but its header is damaged; fetch or export it again"
+    elif min(head) >= 9 and "\N{REPLACEMENT CHARACTER}" not in head[:-4].decode("utf-8", "replace")[:-1]:
+        guess = "it is a text, not audio; was a web page saved instead of the sound?"
     else:
-        guess = f"not a known audio format ({str(error).rpartition(': ')[2].rstrip('.')})"
+        guess = "it is not WAV, FLAC, Ogg, MP3 or another known format, whatever its name says"
     return AudioError("unreadable", f"{path} cannot be decoded: {guess}")
 
 

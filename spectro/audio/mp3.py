@@ -1,0 +1,123 @@
+"""MP3 streams that do not say how long they are: their frames are counted, and the count put in front of them."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from pathlib import Path
+from typing import BinaryIO
+
+RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # Hz, by version of MPEG
+KBITS = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+MONO = 3
+STREAK = 3  # frames that must follow each other before a sync word is believed
+
+
+def with_length(path: Path) -> Counted | None:
+    """Return the stream with a frame count in front, or None where it has one, or is no MP3 at all.
+
+    Without a count libsndfile guesses the length from the first frames and stops there: where the bit rate varies,
+    that may be the middle of a clip, or seconds beyond its end.
+    """
+    if path.stat().st_size == 0:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        begin = _sync(data, _tag_bytes(data))
+        if begin is None:
+            return None
+        first = bytes(data[begin : begin + _frame_bytes(data, begin)])
+        if any(mark in first for mark in (b"Xing", b"Info", b"VBRI")):
+            return None
+        count, at = 0, begin
+        while at < len(data):
+            step = _frame_bytes(data, at)
+            count += step > 0
+            following = at + step if step else _sync(data, at + 1)  # rubbish in between, or a tag at the end
+            if following is None:
+                break
+            at = following
+    return Counted(path.open("rb"), begin, _count_frame(first, count))
+
+
+class Counted(io.RawIOBase):
+    """A file read from `begin` on, with a few bytes in front."""
+
+    def __init__(self, file: BinaryIO, begin: int, front: bytes) -> None:
+        self._file, self._begin, self._front = file, begin, front
+        self._at = 0
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the buffer is cffi's or a bytearray
+        """Fill the buffer from the front bytes first, then from the file; return the number of bytes."""
+        rest = self._front[self._at : self._at + len(buffer)]
+        if not rest:
+            self._file.seek(self._begin + self._at - len(self._front))
+            rest = self._file.read(len(buffer))
+        buffer[: len(rest)] = rest
+        self._at += len(rest)
+        return len(rest)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move as any file does."""
+        end = len(self._front) + self._file.seek(0, io.SEEK_END) - self._begin
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _tag_bytes(data: mmap.mmap) -> int:
+    """Return the length of the ID3v2 tag in front."""
+    if data[:3] != b"ID3" or len(data) < 10:
+        return 0
+    size = 0
+    for byte in data[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
+
+
+def _sync(data: mmap.mmap, at: int) -> int | None:
+    """Return where the next frame begins that others follow, or None."""
+    while (at := data.find(b"\xff", at)) >= 0:
+        follower = at
+        for _ in range(STREAK):
+            step = _frame_bytes(data, follower)
+            follower += step
+            if not step or follower >= len(data):
+                break
+        if step:
+            return at
+        at += 1
+    return None
+
+
+def _frame_bytes(data: mmap.mmap, at: int) -> int:
+    """Return the length of the layer III frame whose header stands at `at`, or 0 where there is none."""
+    head = data[at : at + 4]
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return 0
+    version, bit_rate, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or bit_rate in (0, 15) or rate == 3:
+        return 0
+    per_kbit = 144_000 if version == 3 else 72_000
+    return per_kbit * KBITS[version == 3][bit_rate] // RATES[version][rate] + (head[2] >> 1 & 1)
+
+
+def _count_frame(first: bytes, count: int) -> bytes:
+    """Return a silent frame that carries a Xing header with the number of frames."""
+    mpeg1, mono = first[1] >> 3 & 3 == 3, first[3] >> 6 == MONO
+    head = bytes([0xFF, first[1] | 1, 9 << 4 | first[2] & 0x0C, first[3]])  # no checksum, a bit rate with enough room
+    side = (17 if mono else 32) if mpeg1 else (9 if mono else 17)
+    body = head + bytes(side) + b"Xing" + (1).to_bytes(4) + count.to_bytes(4)
+    rate = RATES[first[1] >> 3 & 3][first[2] >> 2 & 3]
+    length = (144_000 if mpeg1 else 72_000) * KBITS[mpeg1][9] // rate
+    return body.ljust(length, b"\0")
