@@ -1,1 +1,1 @@
-"""TODO."""
+"""Serving: a finished run answers about audio files."""

@@ -14,7 +14,7 @@ import rich.console
 import rich.progress
 from numpy.typing import NDArray
 
-from spectro.audio.decode import SUFFIXES
+from spectro.audio.decode import SUFFIXES, probe
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
 from spectro.core.predictions import Predictions, Probs
@@ -145,11 +145,13 @@ def _pictures(
     """Yield every segment with its picture; a file that breaks off is filed in `failed`."""
     for path in paths:
         clip = Clip(id=str(path), label="", group=str(path))
+        seconds = 0.0
         try:
+            seconds = probe(path).seconds
             for start, picture in render_clip(path, config):
                 yield Segment(clip=clip, start=start, seconds=config.segment.seconds), picture
         except AudioError as error:
-            failed[path] = Failure(path=str(path), reason=error.reason, seconds=0.0, message=str(error))
+            failed[path] = Failure(path=str(path), reason=error.reason, seconds=seconds, message=str(error))
 
 
 def _judge(
