@@ -6,13 +6,25 @@ import timm
 
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError, WeightsError, did_you_mean
-from spectro.models import cnn2d, timm_backbone
+from spectro.models import cnn1d, cnn2d, crnn, fcnn, lstm, timm_backbone  # each files its networks
 from spectro.models import weights as first_weights
 from spectro.models.heads import HEADS
 from spectro.models.network import NETWORKS, Network
 from spectro.models.weights import WeightsInfo
 
-__all__ = ["HEADS", "NETWORKS", "Network", "WeightsInfo", "build", "build_pretrained", "cnn2d"]
+__all__ = [
+    "HEADS",
+    "NETWORKS",
+    "Network",
+    "WeightsInfo",
+    "build",
+    "build_pretrained",
+    "cnn1d",
+    "cnn2d",
+    "crnn",
+    "fcnn",
+    "lstm",
+]
 
 
 def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
@@ -33,7 +45,7 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
     if config.name in NETWORKS:
         if config.in_chans != 1:
             raise ConfigError(f"'{config.name}' takes pictures as one channel; set in_chans to 1")
-        return NETWORKS[config.name](config, classes, shape)
+        return NETWORKS[config.name].build(config, classes, shape)
     if not timm.is_model(config.name):
         hint = did_you_mean(config.name, [*NETWORKS, *timm.list_models()])
         raise ConfigError(f"unknown model '{config.name}'{hint} (`spectro models` lists them)")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
 from spectro.core.registry import Registry
 
-MakeHead = Callable[[int, int, ModelConfig], nn.Module]
+MapShape = tuple[int, ...]
+"""Channels, height and width of the feature map."""
+MakeHead = Callable[[MapShape, int, ModelConfig], nn.Module]
 
 HEADS: Registry[MakeHead] = Registry("head")
-"""Heads by name: functions of the feature map's channels, the number of classes and the configuration."""
+"""Heads by name: functions of the feature map's shape, the number of classes and the configuration."""
 
 
 class Pooled(nn.Module):
@@ -34,6 +39,66 @@ class Pooled(nn.Module):
 
 
 @HEADS.add("linear")
-def linear(channels: int, classes: int, config: ModelConfig) -> nn.Module:
+def linear(maps: MapShape, classes: int, config: ModelConfig) -> nn.Module:
     """Global average, dropout, one linear layer."""
-    return Pooled(nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, classes)))
+    return Pooled(nn.Sequential(nn.Dropout(config.dropout), nn.Linear(maps[0], classes)))
+
+
+@HEADS.add("mlp")
+def mlp(maps: MapShape, classes: int, config: ModelConfig) -> nn.Module:
+    """Global average, one hidden layer, dropout before and after it; its L2 penalty is the optimizer's weight decay."""
+    hidden = (nn.Dropout(config.dropout), nn.Linear(maps[0], config.hidden), nn.ReLU())
+    return Pooled(nn.Sequential(*hidden, nn.Dropout(config.dropout), nn.Linear(config.hidden, classes)))
+
+
+@HEADS.add("gem")
+class Gem(nn.Module):
+    """Generalized mean with a learnt power: between the average (1) and the maximum (many).
+
+    Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, 2018.
+    """
+
+    def __init__(self, maps: MapShape, classes: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.tensor(3.0))
+        self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(maps[0], classes))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of feature maps `[batch, channels, h, w]`; what is negative counts as 0."""
+        power = self.power.clamp(min=1)
+        mean = maps.clamp(min=1e-4).pow(power).mean(dim=(2, 3)).pow(1 / power)
+        logits: Tensor = self.layers(mean)
+        return logits
+
+
+@HEADS.add("conv")
+class ConvAttention(nn.Module):
+    """Convolution over the map, mean over frequency, and a learnt attention that says which frames count."""
+
+    def __init__(self, maps: MapShape, classes: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(maps[0], config.hidden, 3, padding=1, bias=False), nn.BatchNorm2d(config.hidden), nn.ReLU()
+        )
+        self.attention = nn.Conv1d(config.hidden, 1, 1)
+        self.layers = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.hidden, classes))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of feature maps `[batch, channels, h, w]`."""
+        frames = self.conv(maps).mean(dim=2)  # [batch, hidden, w]
+        weights = self.attention(frames).softmax(dim=2)
+        logits: Tensor = self.layers((frames * weights).sum(dim=2))
+        return logits
+
+
+@HEADS.add("flatten")
+def flatten(maps: MapShape, classes: int, config: ModelConfig) -> nn.Module:
+    """One hidden layer over the whole map as one vector, as VGG has it: large, and tied to one picture size."""
+    return dense(maps, classes, [config.hidden], dropout=config.dropout)
+
+
+def dense(maps: MapShape, classes: int, widths: Sequence[int], *, dropout: float) -> nn.Sequential:
+    """Return a head of the whole map as one vector, linear-ReLU-dropout for each of `widths`, and a linear layer."""
+    sizes = [math.prod(maps), *widths]
+    hidden = [(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in itertools.pairwise(sizes)]
+    return nn.Sequential(nn.Flatten(), *itertools.chain.from_iterable(hidden), nn.Linear(sizes[-1], classes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.registry import Registry
+from spectro.models.heads import HEADS
 
 
 class Normalize(nn.Module):
@@ -32,6 +34,23 @@ class Normalize(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return `(pictures - mean) / std`."""
         return (pictures - self.mean) / self.std
+
+
+class Standardize(nn.Module):
+    """Shift and scale each band by the mean and deviation of the training pictures, learnt while training.
+
+    For networks that eat features of different units. Batch normalization without parameters: batches are scaled by
+    their own numbers while training, and by the average over all batches seen afterwards.
+    """
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        # No momentum: the plain average over batches. A small eps, so that bands of a small unit count as much.
+        self.norm = nn.BatchNorm1d(bands, affine=False, momentum=None, eps=1e-10)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return `[batch, 1, bands, frames]`, standardized band by band."""
+        return self.norm(pictures.squeeze(1)).unsqueeze(1)  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -68,9 +87,25 @@ class Network(nn.Module):
 
 
 Build = Callable[[ModelConfig, int, tuple[int, int]], Network]
+"""Makes a network from the configuration, the number of classes and the pictures' (bands, frames)."""
 
-NETWORKS: Registry[Build] = Registry("model")
-"""Own networks by name: functions of the configuration, the number of classes and the picture's (bands, frames)."""
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """An own network: how it is built, what it is meant to eat, and where it comes from."""
+
+    build: Build
+    eats: str
+    source: str
+
+
+NETWORKS: Registry[Design] = Registry("model")
+"""Own networks by name."""
+
+
+def make_head(config: ModelConfig, maps: tuple[int, ...], classes: int, own: Callable[[], nn.Module]) -> nn.Module:
+    """Return the head that `config` names for feature maps of shape `maps`; `auto` is the network's own."""
+    return own() if config.head == "auto" else HEADS[config.head](maps, classes, config)
 
 
 def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
         if used.isdisjoint(child.modules()):
             setattr(model, name, nn.Identity())
     stages = [nn.ModuleList(part) for part in group_modules(model, model.group_matcher(coarse=True), True).values()]
-    head = HEADS["linear" if config.head == "auto" else config.head](maps[0], classes, config)
+    head = HEADS["linear" if config.head == "auto" else config.head](maps, classes, config)
     return Network(normalize=Normalize(mean, std), backbone=backbone, head=head, stages=stages)
 
 
