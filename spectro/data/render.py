@@ -161,7 +161,7 @@ def render(
         for start in results[clip.id]["starts"]
     ]
     write_clips(data / "clips.csv", clips)
-    _prune(folder, {picture_path(folder, segment) for segment in segments})
+    _sweep(data)
     write_segments(folder / "segments.csv", segments)
     made = sum(results[clip.id]["made"] for clip in clips if clip.id not in failed)
     store = open_store(data, config.fingerprint())
@@ -265,13 +265,12 @@ def _claim(data: Path, found: Scan) -> None:
         write_text(path, json.dumps(note, indent=2, ensure_ascii=False) + "\n")
 
 
-def _prune(folder: Path, wanted: set[Path]) -> None:
-    """Remove pictures of clips that are gone, and what a killed run left half-written."""
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left half-written; finished pictures are never removed."""
     for here, _, names in os.walk(folder):
         for name in names:
-            path = Path(here, name)
-            if (name.endswith(".png") and path not in wanted) or name.endswith(".tmp"):
-                path.unlink(missing_ok=True)
+            if name.startswith(".") and name.endswith(".tmp"):
+                Path(here, name).unlink(missing_ok=True)
 
 
 def _shown(items: Iterator[Item], total: int, progress: bool) -> Iterator[Item]:
