@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import soundfile
 
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors lose by being shared out
 
 CLASSES = ("chirp", "hiss", "hum", "pulse")
 GROUPS = 3

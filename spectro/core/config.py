@@ -215,7 +215,8 @@ class FinetuneConfig(Config):
     warmup: float = 0.1
     """Share of a stage's steps over which the rate rises from zero."""
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"
-    """What the rate does after that; `plateau` divides it by ten when the score has not risen for `patience / 2`."""
+    """What the rate does after that; `plateau` has no warm-up, and divides the rate by ten when the validation score
+    has not risen for half of `patience` epochs."""
     clip_norm: float = 5.0
     """Largest norm of the gradient; a larger one is scaled down. 0 = never."""
     ema: float = 0.0

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ def save_checkpoint(run: Run, progress: Progress) -> None:
     RunError
         the disk is full; the previous checkpoint is kept.
     """
-    path = run.path / "checkpoint.pt"
+    path = _path(run)
     temporary = path.with_suffix(".tmp")
     try:
         torch.save(dict(vars(progress)), temporary)
@@ -85,7 +86,7 @@ def save_checkpoint(run: Run, progress: Progress) -> None:
 
 def load_checkpoint(run: Run) -> Progress:
     """Return where the run stands: at its beginning when there is no checkpoint."""
-    path = run.path / "checkpoint.pt"
+    path = _path(run)
     if not path.exists():
         return Progress()
     try:
@@ -94,10 +95,19 @@ def load_checkpoint(run: Run) -> Progress:
         raise RunError(f"{path} cannot be read ({error}); remove {run.path} and start again") from None
 
 
+def discard_checkpoint(run: Run) -> None:
+    """Remove the checkpoint of a finished run."""
+    _path(run).unlink(missing_ok=True)
+
+
 def write_history(run: Run, progress: Progress) -> None:
     """Write `history.csv`, one line per epoch; without a validation fold its columns stay empty."""
     rows = ([_shown(row.get(column, "")) for column in HISTORY_COLUMNS] for row in progress.history)
     write_csv(run.history_path, HISTORY_COLUMNS, rows)
+
+
+def _path(run: Run) -> Path:
+    return run.path / "checkpoint.pt"
 
 
 def _shown(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from spectro.models.network import Network
 from spectro.training import bundle
 from spectro.training.augment import Augment
 from spectro.training.batches import Batches, softmax
-from spectro.training.checkpoint import claim, load_checkpoint, save_checkpoint
+from spectro.training.checkpoint import claim, discard_checkpoint, load_checkpoint, save_checkpoint
 from spectro.training.dataset import Dataset
 from spectro.training.embeddings import cache_key, cached_features
 from spectro.training.loop import Stage, Task, fit
@@ -120,7 +119,7 @@ def finetune(
     if fabric.is_global_zero:
         facts = {
             "model": {**model.to_dict(), "parameters": sum(p.numel() for p in network.parameters())},
-            "weights": asdict(origin),
+            "weights": origin.to_card(),
             "training": config.to_dict(),
             "seed": config.seed,
             "history": {
@@ -130,6 +129,7 @@ def finetune(
             },
         }
         bundle.save(run, dataset, network, fabric.device, facts)
+        discard_checkpoint(run)
     fabric.barrier()
     return Run.open(run.path)
 

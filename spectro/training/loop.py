@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from spectro.core.config import FinetuneConfig
 from spectro.core.errors import RunError
@@ -146,7 +147,8 @@ def fit(
                 )
             if config.clip_norm:
                 fabric.clip_gradients(module, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-            schedule.step_update(epoch * steps + step)
+            if not isinstance(schedule, ReduceLROnPlateau):
+                schedule.step_update(epoch * steps + step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average:
@@ -165,7 +167,8 @@ def fit(
         if len(task.val):
             row |= task.score(predict_logits(judged, stage.plain, task.val))
         score = [row["val_clip_f1"], -row["val_loss"]] if len(task.val) else [float(row["epoch"])]
-        schedule.step(epoch + 1, score[0])
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(score[0])
         progress.history.append(row | {"seconds": time.perf_counter() - began, "seconds_waiting": waiting.seconds})
         progress.epoch, progress.since_best = epoch + 1, progress.since_best + 1
         if score > progress.best_score:
@@ -180,11 +183,10 @@ def fit(
 
 def _schedule(
     optimizer: torch.optim.Optimizer, stage: Stage, config: FinetuneConfig, steps: int
-) -> timm.scheduler.scheduler.Scheduler:
+) -> timm.scheduler.scheduler.Scheduler | ReduceLROnPlateau:
     warm = round(config.warmup * stage.epochs * steps)
     if config.schedule == "plateau":
-        patience = max(1, config.patience // 2)
-        return timm.scheduler.PlateauLRScheduler(optimizer, patience_t=patience, warmup_t=round(warm / steps))
+        return ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=max(1, config.patience // 2))
     if config.schedule == "constant":
         forever = stage.epochs * steps + 1
         return timm.scheduler.StepLRScheduler(optimizer, decay_t=forever, warmup_t=warm, t_in_epochs=False)
