@@ -1,0 +1,52 @@
+"""Published data sets as facts: what they hold, where they come from, how to cite them and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spectro.core.errors import DataError
+from spectro.core.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One published data set, or one subset of it, that the layout of the same name reads."""
+
+    title: str
+    """Name in words."""
+    clips: int
+    """Number of clips with a label."""
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """Number of clips of each class, where it is published."""
+    size: str
+    """Download size and duration."""
+    licence: str
+    """Licence of the sound."""
+    home: str
+    """Home page."""
+    citation: str
+    """The paper to cite."""
+    get: str
+    """How to get it, and what the given folder must hold."""
+    groups: str
+    """What a group is."""
+    stems: frozenset[str] = frozenset()
+    """File names without suffix that belong to it, where the numbering is fixed."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """What is known to be wrong with a file, by its name without suffix."""
+    repeated: tuple[tuple[str, ...], ...] = ()
+    """Sets of files with the same recording, by name without suffix."""
+
+
+DATASETS: Registry[Dataset] = Registry("data set")
+"""Every named data set; each is filed by the layout that reads it."""
+
+
+def locate(source: Path, places: Sequence[str], dataset: str) -> Path:
+    """Return the first of `places` below `source` that exists; raises DataError with how to get the data set."""
+    for place in places:
+        if (source / place).exists():
+            return source / place
+    raise DataError(f"{source} has no {' or '.join(places)}; {DATASETS[dataset].get}")

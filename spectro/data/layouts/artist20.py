@@ -1,0 +1,47 @@
+"""Layout `artist20`: six albums by each of twenty artists; the label is the artist, the group the album.
+
+D. P. W. Ellis, "Classifying music audio with timbral and chroma features", ISMIR 2007. Split by group for the album
+split that the paper asks for; a split by clip is the song split of the literature, with albums on two sides.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectro.audio.decode import SUFFIXES
+from spectro.core.errors import DataError
+from spectro.core.tables import Clip
+from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.layouts import LAYOUTS, Scan
+
+DATASETS.add("artist20")(
+    Dataset(
+        title="artist20",
+        clips=1413,
+        size="1413 songs of 6 albums by each of 20 artists, MP3 at 32 kbit/s, 16 kHz mono",
+        licence="none: commercial recordings, for research only",
+        home="https://labrosa.ee.columbia.edu/projects/artistid/",
+        citation="D. P. W. Ellis, Classifying music audio with timbral and chroma features, ISMIR 2007",
+        get="ask for it on its home page, unpack it, and give the folder that holds `mp3s-32k`",
+        groups="album",
+    )
+)
+
+
+@LAYOUTS.add("artist20")
+def scan(source: Path) -> Scan:
+    """Read `mp3s-32k/<artist>/<album>/<song>`: the label is the artist, the group the album.
+
+    Raises
+    ------
+    DataError
+        the folder has no `mp3s-32k`, or a song lies elsewhere than in an artist's album.
+    """
+    root = locate(source, ("mp3s-32k", "artist20/mp3s-32k"), "artist20").resolve()
+    clips = []
+    for path in sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES):
+        parts = path.relative_to(root).parts
+        if len(parts) != 3:
+            raise DataError(f"{path} does not lie in <artist>/<album>/ below {root}; unpack the archive again")
+        clips.append(Clip(id="/".join(parts), label=parts[0], group="/".join(parts[:2])))
+    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="artist20")

@@ -1,0 +1,57 @@
+"""Layout `urbansound8k`: city sounds with ten official folds, grouped by the recording they were cut from.
+
+J. Salamon, C. Jacoby and J. P. Bello, "A dataset and taxonomy for urban sound research", ACM Multimedia 2014.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectro.core.tables import Clip, read_csv
+from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.layouts import LAYOUTS, Scan
+
+DATASETS.add("urbansound8k")(
+    Dataset(
+        title="UrbanSound8K",
+        clips=8732,
+        classes={
+            "air_conditioner": 1000,
+            "car_horn": 429,
+            "children_playing": 1000,
+            "dog_bark": 1000,
+            "drilling": 1000,
+            "engine_idling": 1000,
+            "gun_shot": 374,
+            "jackhammer": 1000,
+            "siren": 929,
+            "street_music": 1000,
+        },
+        size="6 GB, 8732 clips of up to 4 s, at many rates and widths, mono and stereo",
+        licence="CC BY-NC 3.0, attribution per clip",
+        home="https://urbansounddataset.weebly.com/urbansound8k.html",
+        citation="J. Salamon, C. Jacoby, J. P. Bello, A dataset and taxonomy for urban sound research, "
+        "ACM Multimedia 2014",
+        get="download and unpack the archive of its home page, and give the folder that holds `audio` and `metadata`",
+        groups="Freesound recording",
+    )
+)
+
+
+@LAYOUTS.add("urbansound8k")
+def scan(source: Path) -> Scan:
+    """Read `metadata/UrbanSound8K.csv`; raises DataError when it is missing."""
+    places = ("metadata/UrbanSound8K.csv", "UrbanSound8K/metadata/UrbanSound8K.csv", "UrbanSound8K.csv")
+    table = locate(source, places, "urbansound8k")
+    root = table.parent if table.parent == source else table.parent.parent
+    folder = "audio/" if (root / "audio").is_dir() else ""  # the Kaggle copy has the folds beside the table
+    clips = [
+        Clip(
+            id=f"{folder}fold{row['fold']}/{row['slice_file_name']}",
+            label=row["class"],
+            group=row["fsID"],
+            fold=row["fold"],
+        )
+        for row in read_csv(table, ("slice_file_name", "fsID", "fold", "class"))
+    ]
+    return Scan(root=root.resolve(), clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="urbansound8k")
