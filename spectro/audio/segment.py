@@ -38,6 +38,14 @@ def segment_starts(seconds: float, config: SegmentConfig) -> list[float]:
     return starts
 
 
+def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float]:
+    """Return `segment_starts(seconds, config)`; its AudioError names the file."""
+    try:
+        return segment_starts(seconds, config)
+    except AudioError as error:
+        raise AudioError(error.reason, f"{path}: {error}") from None
+
+
 def read_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Samples]]:
     """Yield each segment's start in seconds and its mono samples `[n]` at `sample_rate`, reading the file in blocks.
 
@@ -48,10 +56,7 @@ def read_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterat
     """
     length = round(config.seconds * sample_rate)
     with open_sound(path) as sound:
-        try:
-            starts = segment_starts(sound.info.seconds, config)
-        except AudioError as error:
-            raise AudioError(error.reason, f"{path}: {error}") from None
+        starts = file_starts(path, sound.info.seconds, config)
         blocks = sound.blocks(sample_rate)
         held = np.empty(0, np.float32)  # samples from `begin` on
         begin = 0

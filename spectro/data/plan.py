@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spectro.audio.decode import probe
-from spectro.audio.segment import segment_starts
+from spectro.audio.segment import file_starts
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
 from spectro.core.tables import Clip, Segment
@@ -100,11 +100,12 @@ def plan(
 
 def plan_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     """Read one clip's header; the work of one engine task."""
+    path = Path(shared["root"]) / task["clip"]
     seconds = 0.0
     try:
-        seconds = probe(Path(shared["root"]) / task["clip"]).seconds
+        seconds = probe(path).seconds
         config = RenderConfig.from_dict(shared["config"])
-        return {"seconds": seconds, "segments": len(segment_starts(seconds, config.segment))}
+        return {"seconds": seconds, "segments": len(file_starts(path, seconds, config.segment))}
     except AudioError as error:
         return {"seconds": seconds, "reason": error.reason, "message": str(error)}
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spectro.audio.decode import probe
 from spectro.audio.features.mel import mel_spectrogram, silent, to_picture
-from spectro.audio.segment import read_segments, segment_starts
+from spectro.audio.segment import file_starts, read_segments
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
 from spectro.core.tables import Clip, Segment, read_csv, write_clips, write_csv, write_segments, write_text
@@ -190,7 +190,7 @@ def render_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
     made = 0
     try:
         seconds = probe(path).seconds
-        expected = segment_starts(seconds, place.config.segment)
+        expected = file_starts(path, seconds, place.config.segment)
         if all(map(place.fresh, expected)):
             return {"starts": expected, "made": 0, "seconds": seconds, "failure": None}
         for start, picture in _one_behind(render_clip(path, place.config)):
