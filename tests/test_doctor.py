@@ -72,6 +72,12 @@ def test_each_ailment_is_found_alone(reason: str, tmp_path: Path) -> None:
     assert "bad one.wav" in findings[0].message
 
 
+def test_the_odd_rate_is_named_beside_the_usual_one(tmp_path: Path) -> None:
+    write(healthy(tmp_path) / "hum" / "a.wav", sound(), 44100)
+    (finding,) = doctor(tmp_path, workers=1).findings
+    assert "has 44100 Hz, but most clips have 22050" in finding.message
+
+
 def test_a_missing_file_is_found(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", sound())
     (tmp_path / "clips.csv").write_text("path,label\na.wav,x\nb.wav,y\n", encoding="utf-8")

@@ -119,7 +119,7 @@ def doctor(
     for clip, seen in sorted(results.items()):
         noted = [*seen["findings"]]
         if seen["rate"] and seen["rate"] != usual[0][0]:
-            message = f"{found.root / clip} has {result['rate']} Hz, but most clips have {usual[0][0]}: it is resampled"
+            message = f"{found.root / clip} has {seen['rate']} Hz, but most clips have {usual[0][0]}: it is resampled"
             noted.append(("mixed-rates", message, False))
         for reason, message, unusable in noted:
             seconds = seen["seconds"]
