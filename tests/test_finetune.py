@@ -17,7 +17,7 @@ from spectro.core.errors import RunError
 from spectro.core.tables import read_csv
 from spectro.data.splits import split
 from spectro.training import bundle
-from spectro.training.batches import Batches, to_input
+from spectro.training.batches import Batches, softmax, to_input
 from spectro.training.dataset import Dataset
 from spectro.training.finetune import finetune
 from spectro.training.loop import Progress, Stage, Task, fit
@@ -137,7 +137,7 @@ def test_a_head_on_cached_features_learns_as_on_the_frozen_backbone(data: Path) 
         val = dataset.folds["val"]
         task = Task(
             train=dataset.folds["train"], val=val, truth=dataset.truth, classes=4, class_weights=None,
-            score=lambda logits, val=val: dataset.score(val, np.exp(logits) / np.exp(logits).sum(1, keepdims=True)),
+            score=lambda logits, val=val: dataset.score(val, softmax(logits)),
         )  # fmt: skip
         stage = Stage(
             name="frozen", module=module, groups=_groups(module, 0.0, 1.0), epochs=4, lr=1e-2,

@@ -133,6 +133,26 @@ class Predictions:
             truth=self.truth[chosen],
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[Predictions]) -> Predictions:
+        """Return all items of `parts`, say of the test folds of a cross-validation, each clip judged once.
+
+        Raises
+        ------
+        DataError
+            the labels differ, or an item is in two parts.
+        """
+        if len({part.labels for part in parts}) != 1:
+            raise DataError("only predictions with the same labels, in the same order, can be joined")
+        return cls(
+            ids=tuple(item for part in parts for item in part.ids),
+            clip_ids=tuple(clip for part in parts for clip in part.clip_ids),
+            groups=tuple(group for part in parts for group in part.groups),
+            labels=parts[0].labels,
+            probs=np.concatenate([part.probs for part in parts]),
+            truth=np.concatenate([part.truth for part in parts]),
+        )
+
     def save(self, path: Path) -> None:
         """Write `.npz` (exact) or `.csv` (id, clip, group, truth, then one column per label)."""
         path.parent.mkdir(parents=True, exist_ok=True)
