@@ -129,7 +129,7 @@ def test_unknown_names_are_one_line_with_a_guess() -> None:
         (ModelConfig(name="test_resnet", head="linaer"), "unknown head 'linaer'; did you mean 'linear'"),
         (ModelConfig(name="cnn5", head="gemm"), "unknown head 'gemm'; did you mean 'gem'"),
         (ModelConfig(name="cnn5", in_chans=3), "'cnn5' takes pictures as one channel"),
-        (ModelConfig(name="test_vit"), "'test_vit' gives tokens, not a feature map"),
+        (ModelConfig(name="test_vit"), "'test_vit' gives tokens, not one feature map"),
     ):
         with pytest.raises(ConfigError, match=message) as caught:
             build(config, CLASSES, (64, 96))

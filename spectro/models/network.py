@@ -114,7 +114,7 @@ def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str)
     Raises
     ------
     ConfigError
-        the backbone cannot take pictures of that shape.
+        the backbone cannot take pictures of that shape, or gives no feature map (a transformer over tokens).
     """
     was_training = backbone.training
     backbone.eval()
@@ -126,4 +126,8 @@ def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"'{name}' cannot take pictures of {bands} bands x {frames} frames: {reason}") from error
     backbone.train(was_training)
+    if not isinstance(maps, Tensor) or maps.ndim != 4:
+        raise ConfigError(
+            f"'{name}' gives tokens, not one feature map; choose a convolutional model (resnet50, mobilenetv2_100)"
+        )
     return tuple(maps.shape[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from timm.models import group_modules
 from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError, WeightsError
+from spectro.core.errors import ConfigError, WeightsError, did_you_mean
 from spectro.models.heads import HEADS
 from spectro.models.network import Network, Normalize, probe
 
@@ -31,7 +32,7 @@ class Backbone(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the feature map."""
         maps: Tensor = self.model.forward_features(pictures)
-        return maps.permute(0, 3, 1, 2) if self.channels_last else maps
+        return maps.permute(0, 3, 1, 2) if self.channels_last and maps.ndim == 4 else maps
 
 
 def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
@@ -44,9 +45,7 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
     """
     facts = known(config.name)
     mean, std, shift = grey(facts["mean"], facts["std"]) if config.in_chans == 1 else (facts["mean"], facts["std"], 0)
-    model: Any = timm.create_model(
-        config.name, pretrained=False, num_classes=0, global_pool="", in_chans=config.in_chans
-    )
+    model: Any = timm.create_model(config.name, pretrained=False, num_classes=0, in_chans=config.in_chans)
     if shift:
         for name in first_layers(facts):
             layer = model.get_submodule(name)
@@ -58,22 +57,41 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
     maps = probe(backbone, config.in_chans, shape, config.name)
     for hook in hooks:
         hook.remove()
-    if len(maps) != 3:
-        raise ConfigError(
-            f"'{config.name}' gives tokens, not a feature map; choose a convolutional model (resnet50, mobilenetv2_100)"
-        )
     for name, child in list(model.named_children()):
         if used.isdisjoint(child.modules()):
             setattr(model, name, nn.Identity())
-    stages = [nn.ModuleList(part) for part in group_modules(model, model.group_matcher(coarse=True), True).values()]
     head = HEADS["linear" if config.head == "auto" else config.head](maps, classes, config)
-    return Network(normalize=Normalize(mean, std), backbone=backbone, head=head, stages=stages)
+    return Network(normalize=Normalize(mean, std), backbone=backbone, head=head, stages=stages_of(model))
+
+
+def stages_of(model: Any) -> list[nn.Module]:
+    """Return timm's own coarse grouping of a model's layers, or its outer parts where timm has none."""
+    try:
+        groups = group_modules(model, model.group_matcher(coarse=True), True)
+    except (AttributeError, AssertionError):
+        outer = [[*child] if isinstance(child, nn.Sequential) else [child] for child in model.children()]
+        return list(itertools.chain.from_iterable(outer))
+    return [nn.ModuleList(modules) for modules in groups.values()]
 
 
 def known(name: str) -> dict[str, Any]:
-    """Return timm's facts about a model: mean, std, first and last layers, where its weights are."""
-    config = timm.get_pretrained_cfg(name)
-    assert config is not None, f"{name} is not timm's"
+    """Return timm's facts about a model: mean, std, first and last layers, where its weights are.
+
+    Raises
+    ------
+    ConfigError
+        timm has no model of that name, or no weights of that tag (the part behind the dot).
+    """
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        family, _, tag = name.partition(".")
+        tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{family}.*")]
+        raise ConfigError(
+            f"{family} has no weights '{tag}'{did_you_mean(tag, tags)} (have: {', '.join(tags)})"
+        ) from None
+    if config is None:
+        raise ConfigError(f"unknown model '{name}' (`spectro models` lists them)")
     return dict(config.to_dict())  # type: ignore[no-untyped-call]
 
 

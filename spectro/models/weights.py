@@ -106,7 +106,9 @@ def resolve(name: str, weights: str = "auto") -> WeightsInfo:
     path = Path(weights)
     if not path.is_file():
         raise WeightsError(f"weights '{weights}' is neither auto, none, hub nor a file that exists")
-    return WeightsInfo(origin="file", path=path, sha256=_sha256(path))
+    sha256 = _sha256(path)
+    licence = next((shipped.licence for shipped in SHIPPED.values() if shipped.sha256 == sha256), "")
+    return WeightsInfo(origin="file", path=path, sha256=sha256, licence=licence)
 
 
 def at_hand(name: str) -> WeightsInfo | None:
@@ -151,7 +153,7 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in content):  # the weights of a run of ours
         prefix = "backbone.model." if any(key.startswith("backbone.model.") for key in content) else "backbone."
         return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
-    known = next((s for s in SHIPPED.values() if s.sha256 == info.sha256), None)
+    known = any(shipped.sha256 == info.sha256 for shipped in SHIPPED.values())
     return _in_order(name, content, str(path)) if known else dict(content)
 
 
