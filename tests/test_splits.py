@@ -148,7 +148,7 @@ def test_official_words_are_taken_as_they_stand_and_clips_without_are_counted(tm
     assert {clip.id: made.assigned.get(clip.id) for clip in clips[:5]} == {
         "0-0.wav": "train", "0-1.wav": "train", "0-2.wav": "val", "0-3.wav": "test", "0-4.wav": None,
     }  # fmt: skip
-    assert made.facts["left_out"] == 2
+    assert made.facts["left_out"] == ["0-4.wav", "1-4.wav"]
 
 
 def test_official_numbers_make_one_split_each_with_validation_from_the_rest(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def _official(clips: Mapping[str, Clip], config: SplitConfig, name: str) -> tupl
         given = {item: OFFICIAL[clip.fold.lower()] for item, clip in items.items()}
         held = {item for item, fold in given.items() if fold == "test"}
         made = {name: given if "val" in given.values() else _around(items, units, held, config)}
-    left_out = len(clips) - len(items)
+    left_out = sorted(clips.keys() - items.keys())
     return tuple(_described(title, items, assigned, config, left_out) for title, assigned in made.items())
 
 
@@ -155,7 +155,7 @@ def leaking_groups(items: Mapping[str, Clip], assigned: Mapping[str, str]) -> li
 
 
 def _described(
-    name: str, items: Mapping[str, Clip], assigned: Assigned, config: SplitConfig, left_out: int = 0
+    name: str, items: Mapping[str, Clip], assigned: Assigned, config: SplitConfig, left_out: Sequence[str] = ()
 ) -> Split:
     """Wrap an assignment with the facts that a reader needs to trust it; raises DataError on an empty fold."""
     counts = Counter(assigned.values())
@@ -178,7 +178,7 @@ def _described(
         "leaking_groups": len(leaking_groups(items, assigned)),
         "balance": round(imbalance({label: [n[f] for f in FOLDS] for label, n in by_label.items()}), 4),
         "absent": {fold: missing for fold, missing in absent.items() if missing and counts[fold]},
-        "left_out": left_out,
+        "left_out": list(left_out),
     }
     return Split(name=name, by=config.by, assigned=assigned, facts=facts)
 
