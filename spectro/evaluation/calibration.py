@@ -17,7 +17,7 @@ from spectro.evaluation.metrics import METRICS, Values, Weights, ones
 from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval, wilson
 
 BINS = 10
-"""Bins of the calibration error and the reliability plot; fewer where they would hold fewer than 5 items."""
+"""Bins of the calibration error and the reliability plot; fewer where they would hold fewer than 15 items."""
 
 
 def apply_temperature(predictions: Predictions, temperature: float) -> Predictions:
@@ -133,4 +133,4 @@ def _figures(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any
 def _bins(predictions: Predictions) -> list[NDArray[np.intp]]:
     """Return the items of each bin: equally many, in order of confidence."""
     order = np.argsort(predictions.probs.max(axis=1), kind="stable")
-    return np.array_split(order, max(1, min(BINS, len(order) // 5)))
+    return np.array_split(order, max(1, min(BINS, len(order) // 15)))

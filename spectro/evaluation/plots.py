@@ -1,0 +1,192 @@
+"""Figures as SVG text: small, sharp, searchable, and coloured by the page that they stand in.
+
+Strokes and fills are classes (`main`, `second`, `faint`, ...) that the page's style sheet defines, text is
+`currentColor`, so one figure serves light, dark and print.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+WIDTH, HEIGHT = 360, 232
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 26, 36
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One series of a chart."""
+
+    label: str
+    """Name in the legend."""
+    points: Sequence[Point]
+    """x and y."""
+    style: str = "main"
+    """Class that colours it: `main`, `second` or `faint`; `second` and `faint` are dashed as well."""
+    dots: bool = False
+    """Whether each point is marked."""
+    whiskers: Sequence[tuple[float, float, float]] = ()
+    """x, low and high of intervals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis of a chart."""
+
+    label: str
+    low: float
+    high: float
+    percent: bool = False
+    """Whether values are shares, shown in percent."""
+    whole: bool = False
+    """Whether only whole numbers make sense as ticks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A line chart with axes, legend and marks."""
+
+    title: str
+    """What a reader who cannot see it is told."""
+    x: Axis
+    y: Axis
+    lines: Sequence[Line]
+    marks: Sequence[tuple[float, str]] = field(default_factory=tuple)
+    """Vertical lines: x and what happened there."""
+
+    def svg(self) -> str:
+        """Draw it."""
+        parts = [*self._axes(), *self._marks()]
+        for line in self.lines:
+            parts += self._line(line)
+        parts += self._legend()
+        return (
+            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.title)}">'
+            f"<title>{escape(self.title)}</title>{''.join(parts)}</svg>"
+        )
+
+    def _x(self, value: float) -> float:
+        return _place(value, self.x, LEFT, WIDTH - RIGHT)
+
+    def _y(self, value: float) -> float:
+        return _place(value, self.y, HEIGHT - BOTTOM, TOP)
+
+    def _axes(self) -> Iterable[str]:
+        bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+        for tick in ticks(self.y):
+            y = self._y(tick)
+            yield f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            yield f'<text class="tick end" x="{LEFT - 6}" y="{y + 3.5:.1f}">{_shown(tick, self.y)}</text>'
+        for tick in ticks(self.x):
+            yield f'<text class="tick middle" x="{self._x(tick):.1f}" y="{bottom + 15}">{_shown(tick, self.x)}</text>'
+        yield f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
+        middle = (LEFT + right) / 2
+        yield f'<text class="tick middle" x="{middle:.0f}" y="{HEIGHT - 4}">{escape(self.x.label)}</text>'
+
+    def _marks(self) -> Iterable[str]:
+        for value, text in self.marks:
+            x = self._x(value)
+            side, shift = ("end", -5) if x > (LEFT + WIDTH - RIGHT) / 2 else ("start", 5)
+            yield f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+            yield f'<text class="tick {side}" x="{x + shift:.1f}" y="{HEIGHT - BOTTOM - 7}">{escape(text)}</text>'
+
+    def _line(self, line: Line) -> Iterable[str]:
+        for x, low, high in line.whiskers:
+            place = f'x1="{self._x(x):.1f}" x2="{self._x(x):.1f}" y1="{self._y(low):.1f}" y2="{self._y(high):.1f}"'
+            yield f'<line class="whisker {line.style}" {place}/>'
+        path = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in line.points)
+        if len(line.points) > 1:
+            yield f'<polyline class="line {line.style}" points="{path}"/>'
+        if line.dots or len(line.points) == 1:
+            for x, y in line.points:
+                yield f'<circle class="dot {line.style}" cx="{self._x(x):.1f}" cy="{self._y(y):.1f}" r="3.2"/>'
+
+    def _legend(self) -> Iterable[str]:
+        yield f'<text class="tick" x="0" y="11">{escape(self.y.label)}</text>'
+        x = float(WIDTH - RIGHT)
+        for line in reversed(self.lines):
+            x -= 5.6 * len(line.label)
+            yield f'<text class="tick" x="{x:.0f}" y="11">{escape(line.label)}</text>'
+            yield f'<line class="line {line.style}" x1="{x - 24:.0f}" x2="{x - 5:.0f}" y1="7.5" y2="7.5"/>'
+            x -= 36
+
+
+def _place(value: float, axis: Axis, start: float, end: float) -> float:
+    share = (value - axis.low) / (axis.high - axis.low) if axis.high > axis.low else 0.5
+    return start + min(1.0, max(0.0, share)) * (end - start)
+
+
+def ticks(axis: Axis, count: int = 5) -> list[float]:
+    """Return round numbers inside an axis, about `count` of them, in steps of 1, 2 or 5."""
+    span = axis.high - axis.low
+    if span <= 0:
+        return [axis.low]
+    raw = span / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.99)
+    if axis.whole:
+        step = max(1.0, round(step))
+    first = math.ceil(axis.low / step - 1e-9)
+    last = math.floor(axis.high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def _shown(value: float, axis: Axis) -> str:
+    return f"{100 * value:.0f}\N{NARROW NO-BREAK SPACE}%" if axis.percent else f"{value:g}"
+
+
+def interval(figure: dict[str, float | None], *, low: float = 0.0, high: float = 1.0, mark: float | None = None) -> str:
+    """Draw a figure as a dot on its interval, as wide as the cell that holds it; `mark` is a tick to compare with."""
+
+    def at(value: float) -> str:
+        return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.2f}%"
+
+    value = figure["value"]
+    parts = ['<line class="track" x1="0" x2="100%" y1="8" y2="8"/>']
+    if mark is not None:
+        parts.append(f'<line class="chance" x1="{at(mark)}" x2="{at(mark)}" y1="3" y2="13"/>')
+    if figure["low"] is not None and figure["high"] is not None:
+        parts.append(f'<line class="span" x1="{at(figure["low"])}" x2="{at(figure["high"])}" y1="8" y2="8"/>')
+    if value is not None:
+        parts.append(f'<circle class="dot main" cx="{at(value)}" cy="8" r="4"/>')
+    return f'<svg class="interval" aria-hidden="true" focusable="false">{"".join(parts)}</svg>'
+
+
+def bar(figure: dict[str, float | None]) -> str:
+    """Draw a share as a bar with its interval as a thin line, as wide as the cell that holds it."""
+    if figure["value"] is None:
+        return ""
+    parts = [
+        '<line class="track" x1="0" x2="100%" y1="8" y2="8"/>',
+        f'<rect class="bar" x="0" y="4" width="{100 * figure["value"]:.2f}%" height="8"/>',
+    ]
+    if figure["low"] is not None and figure["high"] is not None:
+        place = f'x1="{100 * figure["low"]:.2f}%" x2="{100 * figure["high"]:.2f}%"'
+        parts.append(f'<line class="range" {place} y1="8" y2="8"/>')
+    return f'<svg class="interval" aria-hidden="true" focusable="false">{"".join(parts)}</svg>'
+
+
+def timeline(true: Sequence[float], said: Sequence[float], shown: int) -> str:
+    """Draw a clip's segments from left to right: what each gave the true class, below, and the class said, above.
+
+    Parameters
+    ----------
+    true, said : probability of each class per segment
+    shown : index of the segment that is pictured, which is underlined
+    """
+    parts = []
+    for item, (below, above) in enumerate(zip(true, said, strict=True)):
+        x, width = 100 * item / len(true), 100 / len(true) - 1
+        boxes = (("room", 0.0, 24.0), ("right", 24 * (1 - below), 24 * below), ("wrong", 0.0, 24 * above))
+        for kind, y, height in boxes:
+            parts.append(f'<rect class="{kind}" x="{x:.2f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}"/>')
+        if item == shown:
+            parts.append(f'<rect class="here" x="{x:.2f}" y="26" width="{width:.2f}" height="2"/>')
+    return (
+        '<svg class="timeline" viewBox="0 0 100 28" preserveAspectRatio="none" role="img" '
+        f'aria-label="probabilities over {len(true)} segments">{"".join(parts)}</svg>'
+    )
