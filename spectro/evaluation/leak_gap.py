@@ -93,7 +93,7 @@ def leak_gap(
 
 
 def picture_statistics(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return mean, deviation and mean change of each band, `[items, 3 * bands]`, of pictures `[items, bands, frames]`."""
+    """Return mean, deviation and mean change of each band, `[items, 3 * bands]`, of `[items, bands, frames]`."""
     rows = []
     for picture in pictures:  # one at a time: the pictures are memory-mapped and may not fit
         grey = picture.astype(np.float32)
