@@ -168,3 +168,25 @@ def test_standardizing_networks_see_each_band_centred_whatever_its_unit() -> Non
 def test_settings_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         ModelConfig(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_own_networks_learn_to_tell_loud_low_bands_from_loud_high_ones(name: str) -> None:
+    bands, frames = shape_for(name)[0], min(shape_for(name)[1], 64)
+    torch.manual_seed(0)
+    network = build(ModelConfig(name=name), 2, (bands, frames))
+    batch = torch.rand(8, 1, bands, frames) * 0.3
+    batch[:4, :, : bands // 2] += 0.5
+    batch[4:, :, bands // 2 :] += 0.5
+    truth = torch.arange(8) // 4
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(network.train()(batch), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.inference_mode():
+            seen = nn.functional.cross_entropy(network.eval()(batch), truth)
+        if seen < 0.3:
+            return
+    pytest.fail(f"{name} stays at a cross entropy of {seen:.2f}")
