@@ -7,15 +7,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spectro import cli
+from spectro.cli import serving
 
 Spectro = Callable[..., tuple[int, str, str]]
-COMMANDS = [name for name in cli.app if not name.startswith("-")]
+COMMANDS = ["datasets check", *(name for name in cli.app if not name.startswith("-"))]
 
 
 @pytest.fixture
@@ -57,10 +60,10 @@ def test_python_dash_m_is_the_same_program() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_and_every_option(command: str, spectro: Spectro) -> None:
-    code, text, _ = spectro(command, "--help")
+    code, text, _ = spectro(*command.split(), "--help")
     assert code == 0
     assert f"Example: spectro {command} " in text
-    for argument in cli.app[command].assemble_argument_collection(parse_docstring=True):
+    for argument in reduce(getitem, command.split(), cli.app).assemble_argument_collection(parse_docstring=True):
         if argument.show:
             assert argument.parameter.help, f"{argument.name} has no description"
     for line in text.splitlines():
@@ -147,7 +150,7 @@ def test_split_prints_a_leak_in_capitals(rendered: Path, tmp_path: Path, spectro
 def test_a_timeline_has_an_entry_for_each_change() -> None:
     labels = ["rock", "rock", "jazz", "rock"]
     segments = [{"start": 30.0 * number, "label": label} for number, label in enumerate(labels)]
-    assert cli.timeline(segments) == "0:00 rock, 1:00 jazz, 1:30 rock"
+    assert serving.timeline(segments) == "0:00 rock, 1:00 jazz, 1:30 rock"
 
 
 def test_a_pipe_that_closes_early_is_no_error() -> None:

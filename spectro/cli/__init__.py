@@ -1,0 +1,34 @@
+"""The command line: one short function per command, a thin shell over the public function of the same name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from spectro.cli import data, evaluation, serving, training
+from spectro.cli.shell import INTERRUPTED, MISTAKE, app, complain
+from spectro.core.errors import SpectroError
+
+__all__ = ["app", "data", "evaluation", "main", "serving", "training"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 2 a mistake that the user can mend, 3 some files failed, 130 interrupted.
+
+    A fault of the program keeps its traceback.
+    """
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except SpectroError as error:
+        code = complain(str(error), MISTAKE)
+    except CycloptsError as error:
+        code = complain(f"{error} (--help says what there is)", MISTAKE)
+    except KeyboardInterrupt:
+        code = complain("interrupted; the same command goes on from here", INTERRUPTED)
+    except BrokenPipeError:  # `spectro ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,126 @@
+"""Commands that judge finished runs: scores, ensembles, paired tests, the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import spectro
+from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
+from spectro.core.errors import ConfigError
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def evaluate(runs: list[Path], /, *, fold: str = "test", as_json: Json = False) -> None:
+    """Judge runs on a fold, at segment and clip level, with 95 % intervals from a bootstrap over groups.
+
+    Example: spectro evaluate runs/resnet50-group runs/cnn5-group
+
+    Parameters
+    ----------
+    runs
+        Folders of finished runs.
+    fold
+        Which predictions: test or val.
+    """
+    found = [spectro.evaluate(run, fold=fold) for run in runs]
+    if as_json:
+        return put_json(found)
+    rows = [
+        (
+            one["run"],
+            one["split"],
+            one["items"]["clips"],
+            interval(one.get("segment", {}).get("accuracy")),
+            interval(one["clip"]["accuracy"]),
+            interval(one["clip"]["macro_f1"]),
+        )
+        for one in found
+    ]
+    put_table(("run", "split", "clips", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
+    return None
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def ensemble(runs: list[Path], /, *, out: Path = Path("runs/ensemble"), weights: str = "", vote: str = "soft") -> None:
+    """Let finished runs decide together: each pools its segments to clips, then the clips are combined.
+
+    Example: spectro ensemble runs/resnet50-group runs/cnn5-group --out runs/both
+
+    Parameters
+    ----------
+    runs
+        Folders of at least two runs that were trained on the same split.
+    out
+        Folder of the new run.
+    weights
+        One number per run, as in 0.5,0.3,0.2; or fitted, per-class or stacked, by validation. By default all equal.
+    vote
+        Rule by which the runs decide, without weights.
+    """
+    run = spectro.ensemble(runs, out=out, weights=parse_weights(weights), vote=vote)
+    print(f"made {run.path}; its scores: spectro evaluate {run.path}")
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def compare(
+    runs: list[Path], /, *, format: Literal["table", "md", "tex", "csv", "json"] = "table", out: Path | None = None
+) -> None:
+    """Tell runs apart on the clips they share: paired tests of every pair, corrected for their number.
+
+    Example: spectro compare runs/resnet50-group runs/cnn5-group --format md
+
+    Parameters
+    ----------
+    runs
+        Folders of at least two finished runs that were tested on the same clips.
+    format
+        A table for people, or text for papers and programs.
+    out
+        File to write that text into, instead of standard output.
+    """
+    from spectro.core.tables import write_text
+    from spectro.evaluation.formats import FORMATS
+
+    found = spectro.compare(runs)
+    if format != "table":
+        text = FORMATS[format](found)
+        return write_text(out, text) if out else print(text, end="")
+    rows = [
+        (
+            f"{pair['first']} - {pair['second']}",
+            interval(pair["difference"]),
+            f"{pair['p_mcnemar_holm']:.3f}",
+            f"{pair['p_bootstrap_holm']:.3f}",
+            pair["needed"] or "-",
+        )
+        for pair in found["pairs"]
+    ]
+    put_table(("pair", "difference", "p (McNemar)", "p (groups)", "clips needed"), rows)
+    return None
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def report(runs: list[Path], /, *, out: Path = Path("report.html")) -> None:
+    """Write one self-contained HTML page about runs: how good, how sure, on what split, and where they err.
+
+    Example: spectro report runs/resnet50-group runs/both --out report.html
+
+    Parameters
+    ----------
+    runs
+        Folders of finished runs.
+    out
+        The page.
+    """
+    print(f"wrote {spectro.report(runs, out=out)}")
+
+
+def parse_weights(text: str) -> Any:
+    """Return None, a way of fitting, or numbers; raises ConfigError when it is neither."""
+    if not text or text[0].isalpha():
+        return text or None
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"weights are '{text}', but must be numbers with commas between, as in 0.5,0.5") from None

@@ -1,0 +1,66 @@
+"""Commands that use a finished run on sounds of your own."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+import spectro
+from spectro.cli.shell import SERVING, Json, app, complain_of, order, put_json, put_table
+
+
+@app.command(group=SERVING, sort_key=next(order))
+def predict(
+    run: Path,
+    files: list[Path],
+    /,
+    *,
+    device: str = "auto",
+    as_json: Json = False,
+    as_csv: Annotated[bool, Parameter(name="--csv", negative="")] = False,
+) -> int:
+    """Classify audio files with a finished run; every setting comes from the run's card.
+
+    Example: spectro predict runs/resnet50-group song.mp3
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run.
+    files
+        Audio files, or folders of them.
+    device
+        auto, cpu, cuda or mps.
+    as_csv
+        Print CSV: a line per file (start empty) and a line per segment, with the probability of every class.
+    """
+    said = spectro.predict(run, files, device=device, progress=not (as_json or as_csv))
+    answers = said.to_dict()
+    if as_json:
+        put_json({"run": str(run), **answers})
+    elif as_csv:
+        write = csv.writer(sys.stdout, lineterminator="\n").writerow
+        write(("file", "start", "label", "probability", *answers["labels"]))
+        for answer in answers["files"]:
+            for one in ({**answer, "start": ""}, *answer["segments"]):
+                chances = (f"{one['probabilities'][label]:.6f}" for label in answers["labels"])
+                write((answer["file"], one["start"], one["label"], f"{one['probability']:.6f}", *chances))
+    else:
+        rows = [
+            (answer["file"], answer["label"], f"{answer['probability']:.2f}", timeline(answer["segments"]))
+            for answer in answers["files"]
+        ]
+        put_table(("file", "label", "probability", "timeline"), rows)
+    return complain_of(said.failed)
+
+
+def timeline(segments: Sequence[dict[str, Any]]) -> str:
+    """Say what was heard when, as `"0:00 rock, 0:30 jazz"`: one entry for each change of label."""
+    heard = [(label, next(alike)) for label, alike in groupby(segments, key=lambda segment: segment["label"])]
+    return ", ".join(f"{int(one['start'] // 60)}:{int(one['start'] % 60):02} {label}" for label, one in heard)

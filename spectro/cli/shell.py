@@ -1,0 +1,78 @@
+"""What all commands share: the program itself, the shape of options, tables for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from itertools import count
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Group, Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from spectro.data.render import Failure
+
+MISTAKE, SOME_FAILED, INTERRUPTED = 2, 3, 130  # exit codes; 3: the work was done, but not for every file
+
+app = App(
+    name="spectro",
+    help="Classify music and sound from spectrogram pictures.",
+    version=version("spectro"),
+    suppress_keyboard_interrupt=False,
+)
+DATA = Group.create_ordered("Data")
+TRAINING = Group.create_ordered("Training")
+EVALUATION = Group.create_ordered("Evaluation")
+SERVING = Group.create_ordered("Serving")
+order = count()  # the help lists commands as they are defined, not by name
+
+Flag = Annotated[bool, Parameter(negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs, instead of a table.")]
+
+
+def fields(title: str, **renamed: str) -> Parameter:
+    """Make each field of a settings dataclass an option, under a heading of its own in the help."""
+    return Parameter(name="*", group=title, name_transform=lambda name: renamed.get(name, name.replace("_", "-")))
+
+
+def complain(message: str, code: int) -> int:
+    """Say on one line of standard error what went wrong; return the exit code."""
+    print("spectro:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def complain_of(failed: Sequence[Failure]) -> int:
+    """Name each file that could not be used; return the exit code."""
+    for failure in failed:
+        complain(f"{failure.reason}: {failure.message}", SOME_FAILED)
+    return complain(f"{len(failed)} of the files could not be used", SOME_FAILED) if failed else 0
+
+
+def put_json(value: object) -> None:
+    """Print JSON on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table that fits the terminal, folding long values; the first column gives way last."""
+    cells = [[str(value) for value in row] for row in rows]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    table.columns[0].min_width = min(30, max((len(row[0]) for row in cells), default=0))
+    for row in cells:
+        table.add_row(*row)
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def interval(estimate: dict[str, float | None] | None) -> str:
+    """Format a metric as `"0.74 (0.61-0.85)"`."""
+    if estimate is None:
+        return "-"
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}-{high:.2f})"
