@@ -87,6 +87,13 @@ def test_any_vote_rule_combines(tmp_path, vote):
     np.testing.assert_allclose(found.probs.sum(axis=1), 1)
 
 
+def test_shares_of_a_hard_vote_survive_its_evaluation(tmp_path):
+    runs = [make_run(tmp_path / name, seed, skill=0.5) for name, seed in (("a", 1), ("b", 2), ("c", 3))]
+    made = ensemble(runs, out=tmp_path / "all", vote="hard")
+    shares = made.predictions("test").pool(made.card()["vote"]).probs
+    assert set(np.unique(shares.round(3))) == {0, 0.333, 0.667, 1}
+
+
 @pytest.mark.parametrize("weights", ["fitted", "per-class", "stacked"])
 def test_weights_fitted_on_validation_survive_the_card(tmp_path, weights):
     runs = [make_run(tmp_path / "good", 1, skill=3.0), make_run(tmp_path / "poor", 2, skill=0.0)]
@@ -153,8 +160,9 @@ def test_settings_that_do_not_fit_are_refused(tmp_path):
         ({"weights": [1.0]}, "1 weights were given for 2 runs"),
         ({"weights": [1.0, -1.0]}, "must not be negative"),
         ({"weights": [0.0, 0.0]}, "not all 0"),
-        ({"weights": "best"}, "must be one of"),
+        ({"weights": "bets"}, "must be one of"),
         ({"weights": "fitted", "vote": "hard"}, "need the soft vote"),
+        ({"weights": "best", "vote": "median"}, "need the soft vote"),
         ({"vote": "sofd"}, "did you mean 'soft'"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -13,9 +13,10 @@ from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions, Probs
 from spectro.core.runs import Run, environment
 from spectro.evaluation.combine import Combination, fit_stacking, fit_weights
+from spectro.evaluation.search import choose_combination, double_fault, search_members
 
-Fit = Literal["fitted", "per-class", "stacked"]
-FITS: tuple[Fit, ...] = ("fitted", "per-class", "stacked")
+Fit = Literal["fitted", "per-class", "stacked", "best"]
+FITS: tuple[Fit, ...] = ("fitted", "per-class", "stacked", "best")
 
 
 def ensemble(
@@ -24,6 +25,7 @@ def ensemble(
     out: Path | str,
     weights: Fit | Sequence[float] | None = None,
     vote: str = "soft",
+    search: bool = False,
 ) -> Run:
     """Combine finished runs into one, which is a run like any other.
 
@@ -34,8 +36,10 @@ def ensemble(
     runs : at least two runs with the same labels, trained on the same split
     out : folder of the new run
     weights : one weight per run; `"fitted"` (one per run, by log loss on validation), `"per-class"` (one per run and
-        class), `"stacked"` (logistic regression on validation); equal weights if not given. Weights need a soft vote
+        class), `"stacked"` (logistic regression on validation), or `"best"` (whichever of these and of the vote rules
+        does best in a cross-validation on validation); equal weights if not given. Weights need a soft vote
     vote : rule by which members decide together (one of `VOTES`)
+    search : whether to keep only those of the runs that help each other on validation
 
     Returns
     -------
@@ -51,39 +55,53 @@ def ensemble(
     members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
     if len(members) < 2:
         raise ConfigError(f"an ensemble needs at least 2 runs, but {len(members)} was given")
+    if weights is not None and vote != "soft":
+        raise ConfigError(f"weights need the soft vote, but vote is '{vote}'")
     cards = [member.card() for member in members]
     _check_same_split(members, cards)
     folds = {"test": clip_predictions(members, "test")}
     if all(member.predictions_path("val").exists() for member in members):
         folds["val"] = clip_predictions(members, "val")
-    combination = _combination(members, folds, weights, vote)
+    names = [str(card.get("name", member.name)) for card, member in zip(cards, members, strict=True)]
+    facts: dict[str, Any] = {}
+    if search:
+        tuning = _validation(members, folds, "a search")
+        searched = search_members(stack(tuning), tuning[0].truth, tuning[0].groups)
+        facts["search"] = searched.to_dict(names)
+        members, names = [members[item] for item in searched.chosen], [names[item] for item in searched.chosen]
+        folds = {fold: [found[item] for item in searched.chosen] for fold, found in folds.items()}
+    if weights == "best":
+        tuning = _validation(members, folds, "'best' weights")
+        combination, facts["rules"] = choose_combination(stack(tuning), tuning[0].truth, tuning[0].groups)
+    else:
+        combination = _combination(members, folds, weights, vote)
+    if "val" in folds:
+        right = np.stack([member.predicted == member.truth for member in folds["val"]])
+        facts["double_fault"] = double_fault(right).round(6).tolist()
 
-    ensemble_run = Run(Path(out))
+    made = Run(Path(out))
     for fold, predictions in folds.items():
-        combined = combination.apply(predictions)
-        combined.save(ensemble_run.predictions_path(fold))
-    ensemble_run.write_card(
+        combination.apply(predictions).save(made.predictions_path(fold))
+    shares = combination.member_weights(len(members))
+    made.write_card(
         {
-            "name": ensemble_run.name,
+            "name": made.name,
             "kind": "ensemble",
             "labels": list(folds["test"][0].labels),
-            "vote": vote,
+            "vote": "soft",  # of its own items, which are clips; how members combine stands in `combination`
             "temperature": 1.0,
             "combination": combination.to_dict(),
             "members": [
-                {
-                    "path": _relative(member.path, ensemble_run.path),
-                    "name": card.get("name", member.name),
-                    "weight": weight,
-                }
-                for member, card, weight in zip(members, cards, combination.member_weights(len(members)), strict=True)
+                {"path": _relative(member.path, made.path), "name": name, "weight": share}
+                for member, name, share in zip(members, names, shares, strict=True)
             ],
             "split": cards[0].get("split", {}),
             "data": cards[0].get("data", {}),
+            **facts,
             "environment": environment(),
         }
     )
-    return ensemble_run
+    return made
 
 
 def clip_predictions(runs: Sequence[Run], fold: str) -> list[Predictions]:
@@ -117,22 +135,28 @@ def _combination(
 ) -> Combination:
     if weights is None:
         return Combination(vote=vote)
-    if vote != "soft":
-        raise ConfigError(f"weights need the soft vote, but vote is '{vote}'")
     if not isinstance(weights, str):
         if len(weights) != len(members):
             raise ConfigError(f"{len(weights)} weights were given for {len(members)} runs")
         return Combination(weights=tuple(float(weight) for weight in weights))
     if weights not in FITS:
         raise ConfigError(f"weights is '{weights}', but must be one of {', '.join(FITS)}, or numbers")
-    if "val" not in folds:
-        lacking = next(member for member in members if not member.predictions_path("val").exists())
-        raise RunError(f"{lacking.path} has no validation predictions, which '{weights}' weights are fitted on")
-    probs = stack(folds["val"])
-    truth = folds["val"][0].truth
+    tuning = _validation(members, folds, f"'{weights}' weights")
+    probs, truth = stack(tuning), tuning[0].truth
     if weights == "stacked":
         return fit_stacking(probs, truth)
     return fit_weights(probs, truth, per_class=weights == "per-class")
+
+
+def _validation(members: Sequence[Run], folds: dict[str, list[Predictions]], what: str) -> list[Predictions]:
+    """Return the members' validation clips with known truth, or raise RunError saying that `what` needs them."""
+    if "val" not in folds:
+        lacking = next(member for member in members if not member.predictions_path("val").exists())
+        raise RunError(f"{lacking.path} has no validation predictions, but {what} must be fitted on them")
+    known = folds["val"][0].truth >= 0
+    if not known.any():
+        raise RunError(f"the validation clips have no known truth, but {what} must be fitted on it")
+    return [member.select(known) for member in folds["val"]]
 
 
 def stack(predictions: Sequence[Predictions]) -> Probs:

@@ -30,8 +30,6 @@ CHOICES = {
     "": "It is the only one of the models whose split does not leak.",
 }
 """What is said of how the leading model was chosen, by the fold it was chosen on."""
-BULKY = ("combination",)
-"""Parts of a card that only programs read."""
 
 
 def report(runs: Sequence[Run | Path | str], *, out: Path | str, data: Path | str | None = None) -> Path:
@@ -137,7 +135,7 @@ def _section(
     return {
         "number": number,
         "name": name,
-        "card": {key: value for key, value in card.items() if key not in BULKY},
+        "card": card,
         "split": _split(card),
         "leaky": bool(_split(card).get("leaky")),
         "metrics": metrics,
