@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -15,13 +14,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"  # everything is measured per core
 
 import librosa
 import matplotlib.pyplot as plt
@@ -30,6 +25,7 @@ import scipy.fft
 import soundfile
 import soxr
 from PIL import Image
+from spin import spin, spin_one
 
 from spectro.audio import fourier
 from spectro.core.config import RenderConfig
@@ -49,14 +45,19 @@ KINDS = {
     "44 kHz stereo flac": ("flac", 44100, 2),
 }
 PACKAGES = ("numpy", "scipy", "mkl_fft", "isal", "soundfile", "soxr", "librosa", "pillow", "matplotlib")
-PASSES = "as fast"  # the control spins so many rounds that one lasts about as long as rendering a clip
-SPIN = 60_000
+TARGETS = {
+    # kind: (rival, at least so many times as fast as it) ..., and at most so many floors
+    "22 kHz mono wav": ((("librosa + Pillow", 4.0), ("librosa + matplotlib", 15.0)), 2.8),
+    "44 kHz stereo mp3": ((("librosa + Pillow", 1.8),), 1.25),
+    "44 kHz stereo ogg": ((("librosa + Pillow", 1.5),), 1.25),
+    "44 kHz stereo flac": ((("librosa + Pillow", 1.5),), 1.25),
+}
 
 
 def make_clips(folder: Path, count: int) -> dict[str, list[Path]]:
     """Write `count` 30-s clips of real music in each kind of file; stereo gets two different channels and treble."""
     files = sorted(SOURCE.rglob("*.ogg"))
-    music = [np.resize(librosa.resample(*_read(file)), SECONDS * RATE) for file in files[:: len(files) // count][:count]]
+    music = [np.resize(_mono(file), SECONDS * RATE) for file in files[:: len(files) // count][:count]]
     noise = np.random.default_rng(0).standard_normal((SECONDS * 44100, 2)).astype(np.float32)
     made: dict[str, list[Path]] = {kind: [] for kind in KINDS}
     for number, left in enumerate(music):
@@ -70,9 +71,9 @@ def make_clips(folder: Path, count: int) -> dict[str, list[Path]]:
     return made
 
 
-def _read(file: Path) -> tuple[np.ndarray, float, float]:
+def _mono(file: Path) -> np.ndarray:
     samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    return samples.mean(axis=1), rate, RATE
+    return soxr.resample(samples.mean(axis=1), rate, RATE)
 
 
 def spectro(path: Path, out: Path) -> None:
@@ -122,18 +123,162 @@ def floor(path: Path, out: Path) -> None:
         mono = soxr.resample(mono, rate, RATE, quality="HQ")
     windows = np.lib.stride_tricks.sliding_window_view(mono, N_FFT)[::HOP]
     window = fourier.hann(N_FFT)
-    for begin in range(0, len(windows), fourier.BLOCK):
-        fourier.rfft(windows[begin : begin + fourier.BLOCK] * window)
+    for begin in range(0, len(windows), fourier.BATCH):
+        fourier.rfft(windows[begin : begin + fourier.BATCH] * window)
 
 
-def spin(path: Path, out: Path) -> None:
-    """Count: pure work of the processor, which shows how steady the machine is."""
-    total = 0
-    for number in range(SPIN):
-        total += number
+def control(path: Path, out: Path) -> None:
+    """Spin, whatever the clip."""
+    spin()
 
 
-def spin_one(shared: dict[str, object], task: dict[str, object]) -> dict[str, object]:
-    """Spin about as long as a clip takes; the control of the scaling."""
-    spin(Path(), Path())
-    return {}
+CONTESTANTS: dict[str, Callable[[Path, Path], None]] = {
+    "spectro": spectro,
+    "spectro, always-there path": spectro_always_there,
+    "librosa + Pillow": librosa_pillow,
+    "librosa + matplotlib": librosa_matplotlib,
+    "floor": floor,
+    "spin": control,
+}
+
+
+def race(clips: dict[str, list[Path]], rounds: int, work: Path) -> dict[str, dict[str, list[float]]]:
+    """Return milliseconds by kind and contestant; each round lets every contestant have every clip, in turn."""
+    times: dict[str, dict[str, list[float]]] = {kind: {name: [] for name in CONTESTANTS} for kind in clips}
+    names = list(CONTESTANTS)
+    for turn in range(-1, rounds):  # the first turn warms up and does not count
+        for kind, paths in clips.items():
+            for number, path in enumerate(paths):
+                shift = (turn + number) % len(names)
+                for name in names[shift:] + names[:shift]:
+                    if name == "librosa + matplotlib" and kind != "22 kHz mono wav":
+                        continue
+                    out = work / "out"
+                    shutil.rmtree(out, ignore_errors=True)
+                    out.mkdir()
+                    begin = time.perf_counter()
+                    CONTESTANTS[name](path, out)
+                    if turn >= 0:
+                        times[kind][name].append((time.perf_counter() - begin) * 1e3)
+    return times
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    """Return min, median and max."""
+    return " ".join(f"{v:8.{digits}f}" for v in (min(values), statistics.median(values), max(values)))
+
+
+def print_race(times: dict[str, dict[str, list[float]]]) -> None:
+    """Print the table, the paired ratios, and which targets they meet."""
+    for kind, by_name in times.items():
+        print(f"\n{kind}, {SECONDS} s a clip: ms      min   median      max | paired, times spectro: min median max")
+        for name, values in by_name.items():
+            if values:
+                ratios = [theirs / ours for theirs, ours in zip(values, by_name["spectro"], strict=True)]
+                print(f"  {name:30} {spread(values)} | {spread(ratios, 2)}")
+        rivals, floors = TARGETS[kind]
+        for rival, least in rivals:
+            _verdict(f"{rival} / spectro", _median_ratio(by_name, rival, "spectro"), least, at_least=True)
+        _verdict("spectro / floor", _median_ratio(by_name, "spectro", "floor"), floors, at_least=False)
+        if kind == "22 kHz mono wav":
+            slow = _median_ratio(by_name, "librosa + Pillow", "spectro, always-there path")
+            _verdict("librosa + Pillow / spectro, always-there path", slow, 2.4, at_least=True)
+
+
+def _median_ratio(by_name: dict[str, list[float]], over: str, under: str) -> float:
+    return statistics.median(a / b for a, b in zip(by_name[over], by_name[under], strict=True))
+
+
+def _verdict(what: str, value: float, target: float, *, at_least: bool) -> None:
+    met = value >= target if at_least else value <= target
+    sign = ">=" if at_least else "<="
+    print(f"    {what}: {value:.2f} (target {sign} {target:g}) {'met' if met else 'MISSED'}")
+
+
+def agreement(clips: dict[str, list[Path]]) -> None:
+    """Print how far the pictures are from librosa's, in grey levels."""
+    pixels = off = worst = 0
+    for paths in clips.values():
+        for path in paths:
+            for (_, picture), db in zip(render_clip(path, CONFIG), _librosa(path), strict=True):
+                theirs = np.floor((db[::-1] + 80) * (255 / 80) + 0.5)
+                distance = np.abs(picture - theirs)
+                pixels, off = pixels + distance.size, off + int((distance > 0).sum())
+                worst = max(worst, int(distance.max()))
+    share = 100 * off / pixels
+    print(f"\nagreement with librosa: {share:.4f} % of {pixels} pixels differ, by at most {worst} grey level")
+    _verdict("share of pixels that differ, in %", share, 0.01, at_least=False)
+
+
+def scaling(path: Path, work: Path, count: int) -> None:
+    """Print how rendering and spinning scale from one process to one per core, alternating three times."""
+    cores = engine.cores()
+    for number in range(count):
+        (work / "many").mkdir(exist_ok=True)
+        os.link(path, work / "many" / f"{number}.wav")
+    tasks = [{"clip": f"{number}.wav"} for number in range(count)]
+    gains: dict[str, list[float]] = {"rendering": [], "spinning": []}
+    for _ in range(3):
+        for what, function in (("rendering", render_one), ("spinning", spin_one)):
+            seconds = []
+            for workers in (1, cores):
+                out = work / "out"
+                shutil.rmtree(out, ignore_errors=True)
+                shared = {"root": str(work / "many"), "folder": str(out), "config": json.dumps(CONFIG.to_dict())}
+                begin = time.perf_counter()
+                for _ in engine.run(function, shared, tasks, workers=workers):
+                    pass
+                seconds.append(time.perf_counter() - begin)
+            gains[what].append(seconds[0] / seconds[1])
+    print(f"\nscaling from 1 to {cores} processes, {count} clips of wav (start of the processes included):")
+    for what, values in gains.items():
+        print(f"  {what:10} {spread(values, 2)} times")
+    pairs = zip(gains["rendering"], gains["spinning"], strict=True)
+    _verdict("rendering / spinning", statistics.median(a / b for a, b in pairs), 0.9, at_least=True)
+
+
+def footprint(path: Path, work: Path) -> None:
+    """Print what importing a worker takes, and how much memory one holds."""
+    code = "import spectro.data.engine, spectro.data.render"
+    bare, full = [], []
+    for _ in range(7):
+        for text, times in (("pass", bare), (code, full)):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", text], check=True)
+            times.append(time.perf_counter() - begin)
+    beyond = [f - b for f, b in zip(full, bare, strict=True)]
+    print(f"\nimporting a worker, beyond a bare interpreter: {spread(beyond, 3)} s")
+    _verdict("import, in s", statistics.median(beyond), 0.4, at_least=False)
+    code = (
+        "import sys; from spectro.core.config import RenderConfig; from spectro.data.render import render_clip; "
+        "[0 for _ in render_clip(sys.argv[1], RenderConfig())]; print(open('/proc/self/status').read())"
+    )
+    status = subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True, text=True).stdout
+    peak = int(status.split("VmHWM:")[1].split()[0])
+    _verdict("memory of a worker at its peak, in MB", peak / 1024, 200, at_least=False)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=6, help="clips of each kind (default: 6)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns with every contestant on every clip (default: 5)")
+    parser.add_argument("--many", type=int, default=600, help="clips for the scaling (default: 600)")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    load = os.getloadavg()[0]
+    print(f"{platform.machine()}, {engine.cores()} cores, load {load:.1f}; Python {platform.python_version()}")
+    print(f"{versions}, libsndfile {soundfile.__libsndfile_version__}")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        clips = make_clips(work, options.clips)
+        print_race(race(clips, options.rounds, work))
+        agreement(clips)
+        wav = clips["22 kHz mono wav"][0]
+        scaling(wav, work, options.many)
+        footprint(wav, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,9 @@ class Sound:
             except soundfile.LibsndfileError as error:
                 raise self._broken_off(done, str(error)) from None
             done += len(raw)
-            block = raw * np.float32(1 / 32768) if native else raw
+            block = raw.astype(np.float32, copy=False)
+            if native:
+                block *= np.float32(1 / 32768)
             if block.ndim == 2:
                 block = block @ weights
             if not native and not np.isfinite(block).all():

@@ -15,7 +15,8 @@ except ImportError:
 
 Floats = NDArray[np.float32]
 
-BLOCK = 16  # windows transformed at once: 128 KB of spectra, which a core's cache holds
+BATCH = 20  # windows transformed at once: 160 KB of spectra, which a core's cache holds
+BLOCK = 80  # windows yielded at once: enough to make a matrix product with them worth its call
 
 
 @lru_cache(maxsize=8)
@@ -25,21 +26,46 @@ def hann(length: int) -> Floats:
 
 
 def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floats]:
-    """Yield `|STFT|²` as blocks `[up to 16, n_fft // 2 + 1]`, in order of time; a block is overwritten by the next.
+    """Yield `|STFT|²` as blocks `[up to 80, n_fft // 2 + 1]`, in order of time; a block is overwritten by the next.
 
     Windows are Hann and centred, with zeros beyond both ends: 1 + n // hop_length of them, as
-    `librosa.stft(pad_mode="constant")` places them.
+    `librosa.stft(pad_mode="constant")` places them; n_fft must be even.
     """
-    padded = np.zeros(len(samples) + 2 * (n_fft // 2), np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(samples)] = samples
-    windows = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     window = hann(n_fft)
-    windowed = np.empty((BLOCK, n_fft), np.float32)
+    windowed = np.empty((BATCH, n_fft), np.float32)
     power = np.empty((BLOCK, n_fft // 2 + 1), np.float32)
-    scratch = np.empty_like(power)
-    for begin in range(0, len(windows), BLOCK):
-        count = min(BLOCK, len(windows) - begin)
-        spectra = rfft(np.multiply(windows[begin : begin + count], window, out=windowed[:count]))
-        np.multiply(spectra.real, spectra.real, out=power[:count])
-        np.multiply(spectra.imag, spectra.imag, out=scratch[:count])
-        yield np.add(power[:count], scratch[:count], out=power[:count])
+    filled = 0
+    for frames in _framed(samples, n_fft, hop_length):
+        for begin in range(0, len(frames), BATCH):
+            some = frames[begin : begin + BATCH]
+            count = len(some)
+            if filled + count > BLOCK:
+                yield power[:filled]
+                filled = 0
+            parts = rfft(np.multiply(some, window, out=windowed[:count])).view(np.float32)  # real, imaginary, ...
+            np.multiply(parts, parts, out=parts)
+            np.add(parts[:, ::2], parts[:, 1::2], out=power[filled : filled + count])
+            filled += count
+    yield power[:filled]
+
+
+def _framed(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floats]:
+    """Yield views `[windows, n_fft]`: those that reach beyond the start, those inside, those beyond the end.
+
+    Only the ends are copied next to zeros: fresh memory for all of it costs as much as the transforms.
+    """
+    half = n_fft // 2
+    count = 1 + len(samples) // hop_length
+    first = -(-half // hop_length)  # the first window that lies wholly inside
+    end = (len(samples) - half) // hop_length + 1  # the first that reaches beyond the end
+    if first >= end:
+        yield _windows(np.pad(samples, half), n_fft, hop_length, count)
+        return
+    yield _windows(np.pad(samples[: first * hop_length + half], (half, 0)), n_fft, hop_length, first)
+    yield _windows(samples[first * hop_length - half :], n_fft, hop_length, end - first)
+    yield _windows(np.pad(samples[end * hop_length - half :], (0, n_fft)), n_fft, hop_length, count - end)
+
+
+def _windows(samples: Floats, n_fft: int, hop_length: int, count: int) -> Floats:
+    strides = (hop_length * samples.itemsize, samples.itemsize)
+    return np.lib.stride_tricks.as_strided(samples, (count, n_fft), strides, writeable=False)

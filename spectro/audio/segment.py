@@ -49,6 +49,8 @@ def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float
 def read_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Samples]]:
     """Yield each segment's start in seconds and its mono samples `[n]` at `sample_rate`, reading the file in blocks.
 
+    The array is overwritten by the next segment: copy what you keep.
+
     Raises
     ------
     AudioError
@@ -58,24 +60,25 @@ def read_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterat
     with open_sound(path) as sound:
         starts = file_starts(path, sound.info.seconds, config)
         blocks = sound.blocks(sample_rate)
-        held = np.empty(0, np.float32)  # samples from `begin` on
-        begin = 0
+        samples, rest = np.empty(length, np.float32), np.empty(0, np.float32)
+        begin = -length
         for start in starts:
             first = round(start * sample_rate)
-            parts = [held[first - begin :]]
-            have = len(parts[0])
-            while have < length and (block := next(blocks, None)) is not None:
-                parts.append(block)
-                have += len(block)
-            held, begin = np.concatenate(parts), first
-            yield start, _filled(held[:length], length, repeat=len(starts) == 1 and config.short == "repeat")
+            again = samples[first - begin :]  # what this segment shares with the one before
+            samples[: len(again)] = again
+            begin, filled = first, len(again)
+            while filled < length:
+                if not len(rest):
+                    block = next(blocks, None)
+                    if block is None:
+                        break
+                    rest = block
+                part = rest[: length - filled]
+                samples[filled : filled + len(part)] = part
+                filled, rest = filled + len(part), rest[len(part) :]
+            samples[filled:] = 0
+            if filled < length and config.short == "repeat" and len(starts) == 1:
+                samples[:] = np.resize(samples[:filled], length)
+            yield start, samples
         for _ in blocks:
             pass  # a dropped rest is decoded too: only so is a truncated file noticed
-
-
-def _filled(samples: Samples, length: int, *, repeat: bool) -> Samples:
-    if len(samples) == length:
-        return samples
-    if repeat and len(samples):
-        return np.resize(samples, length)
-    return np.concatenate([samples, np.zeros(length - len(samples), np.float32)])

@@ -15,8 +15,10 @@ from spectro.core.errors import DataError
 
 try:
     from isal import isal_zlib  # three times as fast; no wheels for every platform
+    from isal.isal_zlib import crc32
 except ImportError:
     isal_zlib = None  # type: ignore[assignment, unused-ignore]  # None where it is not installed
+    from zlib import crc32
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -45,17 +47,22 @@ def write(path: Path, picture: NDArray[np.uint8], tags: Mapping[str, str]) -> in
         the disk is full, the folder may not be written, or the name is too long.
     """
     data = encode(picture, tags)
-    temporary = path.with_name(f".{os.getpid()}.tmp")
+    temporary = f"{path.parent}/.{os.getpid()}.tmp"
     try:
         try:
-            temporary.write_bytes(data)
+            _write_bytes(temporary, data)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
+            _write_bytes(temporary, data)
         os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from None
     return len(data)
+
+
+def _write_bytes(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def read_tags(path: Path) -> dict[str, str] | None:
@@ -99,4 +106,4 @@ def _text(key: str, value: str) -> bytes:
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(data, crc32(kind)))

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -114,14 +114,13 @@ def picture_path(folder: Path, segment: Segment) -> Path:
 
 def tags(config: RenderConfig, segment: Segment, stamp: str) -> dict[str, str]:
     """Return the text chunks of a picture: all that made it, so that it can be judged without any other file."""
-    return {
-        "Software": "spectro",
-        "fingerprint": config.fingerprint(),
-        "config": json.dumps(config.to_dict(), sort_keys=True),
-        "source": segment.clip.id,
-        "start": f"{segment.start:.4f}",
-        "stamp": stamp,
-    }
+    return _common_tags(config) | {"source": segment.clip.id, "start": f"{segment.start:.4f}", "stamp": stamp}
+
+
+@lru_cache(maxsize=8)
+def _common_tags(config: RenderConfig) -> dict[str, str]:
+    text = json.dumps(config.to_dict(), sort_keys=True)
+    return {"Software": "spectro", "fingerprint": config.fingerprint(), "config": text}
 
 
 def fresh(path: Path, expected: dict[str, str]) -> bool:
