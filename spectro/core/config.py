@@ -116,6 +116,7 @@ class MelConfig(Config):
         require(self.sample_rate > 0, f"sample_rate is {self.sample_rate}, but must be positive (Hz, not kHz)")
         require(self.sample_rate >= 1000, f"sample_rate is {self.sample_rate} Hz; did you mean {self.sample_rate}000?")
         require(self.n_fft >= 16, f"n_fft is {self.n_fft}, but must be at least 16 samples")
+        require(self.n_fft % 2 == 0, f"n_fft is {self.n_fft}, but must be even")
         require(self.hop_length > 0, f"hop_length is {self.hop_length}, but must be positive (samples, not seconds)")
         require(self.n_mels >= 1, f"n_mels is {self.n_mels}, but must be at least 1")
         require(self.top_db > 0, f"top_db is {self.top_db}, but must be positive")
@@ -221,8 +222,8 @@ class FinetuneConfig(Config):
     """Largest norm of the gradient; a larger one is scaled down. 0 = never."""
     ema: float = 0.0
     """Decay of a moving average of the weights that is used instead of them; 0 = none, 0.999 is usual."""
-    bn: Literal["train", "frozen"] = "train"
-    """Whether batch normalization of a pretrained backbone goes on learning its statistics while fine-tuning."""
+    bn: Literal["train", "frozen"] = "frozen"
+    """Whether batch normalization goes on learning its statistics while fine-tuning; small batches make them poor."""
     balance: Literal["none", "weights", "sampler", "focal"] = "weights"
     """Against class imbalance: weights in the loss, drawing rare classes more often, or the focal loss."""
     augment: Literal["none", "light", "strong"] = "light"
