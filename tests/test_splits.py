@@ -118,6 +118,22 @@ def test_groups_of_several_classes_are_dealt_whole() -> None:
     assert made.facts["leaking_groups"] == 0
 
 
+def test_as_many_folds_as_groups_leave_one_group_out() -> None:
+    items = clips_of([(label, 1 + label) for label in range(3) for _ in range(4)])
+    made = assign(items, SplitConfig(folds=12, val=0.1), "s")
+    tested = [{items[item].group for item, fold in one.assigned.items() if fold == "test"} for one in made]
+    assert all(len(groups) == 1 for groups in tested)
+    assert len(set.union(*tested)) == 12
+    with pytest.raises(DataError, match="12 groups cannot fill 13 folds"):
+        assign(items, SplitConfig(folds=13), "s")
+
+
+def test_scarce_classes_spread_over_the_folds() -> None:
+    items = clips_of([(label, 1) for label in range(10) for _ in range(2)])
+    made = assign(items, SplitConfig(folds=5, val=0.0), "s")
+    assert [one.facts["counts"]["test"] for one in made] == [4] * 5
+
+
 def save(folder: Path, clips: list[Clip], failed: tuple[str, ...] = ()) -> Path:
     write_clips(folder / "clips.csv", clips)
     write_csv(folder / "failed.csv", ("path", "reason", "seconds", "message"), [(f, "empty", 0, "") for f in failed])

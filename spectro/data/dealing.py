@@ -27,7 +27,8 @@ def deal(
     groups
         Number of items of each class in each group.
     shares
-        Wanted share of each fold; they sum to 1, and a class with fewer groups than folds serves the first ones first.
+        Wanted share of each fold; they sum to 1. A class with fewer groups than folds serves the first ones first, or
+        where all shares are equal the emptiest.
     seed
         Another seed breaks ties otherwise.
 
@@ -46,6 +47,7 @@ def deal(
             sizes[row, column[label]] = count
     needs = np.outer([shares[fold] for fold in folds], sizes.sum(axis=0))
     dealt = np.zeros_like(needs)
+    equal = len(set(shares.values())) == 1
     fold_of = np.full(len(names), -1)
 
     def give(row: int, fold: int) -> None:
@@ -54,8 +56,10 @@ def deal(
 
     for label in np.argsort((sizes > 0).sum(axis=0), kind="stable").tolist():
         free = int(((fold_of < 0) & (sizes[:, label] > 0)).sum())
-        missing = [fold for fold in range(len(folds)) if dealt[fold, label] == 0][:free]
-        for fold in sorted(missing, key=lambda fold: float(needs[fold, label])):
+        missing = [fold for fold in range(len(folds)) if dealt[fold, label] == 0]
+        if equal:  # no fold comes first, so that the scarce classes do not all end up in the same ones
+            missing.sort(key=lambda fold: float(dealt[fold].sum()))
+        for fold in sorted(missing[:free], key=lambda fold: float(needs[fold, label])):
             rows = np.flatnonzero((fold_of < 0) & (sizes[:, label] > 0))
             give(int(rows[np.argmin([_change(sizes[row], dealt[fold], needs[fold]) for row in rows])]), fold)
     for row in sorted(np.flatnonzero(fold_of < 0).tolist(), key=lambda row: -float(sizes[row].sum())):

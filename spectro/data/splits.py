@@ -76,6 +76,8 @@ def assign(items: Mapping[str, Clip], config: SplitConfig, name: str) -> tuple[S
     groups = _count(items, units)
     _require_two(groups, config.by)
     if config.folds:
+        if config.folds > len(groups):
+            raise DataError(f"{len(groups)} {config.by}s cannot fill {config.folds} folds; set --folds to fewer")
         names = [str(number) for number in range(1, config.folds + 1)]
         dealt = deal(groups, dict.fromkeys(names, 1 / config.folds), seed=config.seed)
         tested = {number: {item for item, unit in units.items() if dealt[unit] == number} for number in names}
