@@ -147,6 +147,37 @@ def test_split_prints_a_leak_in_capitals(rendered: Path, tmp_path: Path, spectro
     assert json.loads(out)[0]["leaking_groups"] == 0
 
 
+def test_plan_doctor_and_audit_look_without_touching(
+    tmp_path: Path, corpus_csv: Path, rendered: Path, spectro: Spectro
+) -> None:
+    _, out, _ = spectro("render", corpus_csv, "--out", tmp_path / "none", "--seconds", 1, "--plan", "--json")
+    assert json.loads(out)["segments"] == 72
+    assert not (tmp_path / "none").exists()
+
+    (tmp_path / "music" / "hum").mkdir(parents=True)
+    (tmp_path / "music" / "hum" / "text.wav").write_text("not a sound")
+    code, out, _ = spectro("doctor", tmp_path / "music", "--quarantine", tmp_path / "bad.csv", "--workers", 1)
+    assert code == 3
+    assert "UNUSABLE unreadable" in out
+    assert "hum/text.wav" in (tmp_path / "bad.csv").read_text()
+
+    data = shutil.copytree(rendered, tmp_path / "data")
+    _, out, _ = spectro("audit", data, "--workers", 1, "--json")
+    assert set(json.loads(out)["leak_gap"]) == {"segment", "clip", "group"}
+    _, out, _ = spectro("audit", data, "--workers", 1)
+    assert "gap to group" in out
+
+
+def test_data_sets_and_models_are_listed(tmp_path: Path, spectro: Spectro) -> None:
+    assert "licence:" in spectro("datasets")[1]
+    assert json.loads(spectro("datasets", "--json")[1])["gtzan"]["clips"] == 1000
+    code, _, err = spectro("datasets", "check", "gtzzan", tmp_path)
+    assert code == 2
+    assert "did you mean 'gtzan'?" in err
+    assert "cnn5" in spectro("models", "cnn5")[1]
+    assert json.loads(spectro("models", "test_resnet", "--json")[1])[0]["parameters"] > 0
+
+
 def test_a_timeline_has_an_entry_for_each_change() -> None:
     labels = ["rock", "rock", "jazz", "rock"]
     segments = [{"start": 30.0 * number, "label": label} for number, label in enumerate(labels)]

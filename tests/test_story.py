@@ -43,6 +43,9 @@ def test_from_sounds_to_an_answer(
     assert all(0 <= one["clip"]["accuracy"]["low"] <= one["clip"]["accuracy"]["high"] <= 1 for one in scores)
     assert "both" in spectro("evaluate runs/both")
 
+    assert json.loads(spectro(f"compare {runs} runs/both --format json"))["pairs"]
+    assert "cnn5-group - both" in spectro("compare runs/cnn5-group runs/both")
+
     spectro(f"report {runs} runs/both --out report.html")
     assert "test_resnet-group" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

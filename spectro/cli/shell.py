@@ -71,8 +71,11 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def interval(estimate: dict[str, float | None] | None) -> str:
-    """Format a metric as `"0.74 (0.61-0.85)"`."""
+    """Format a metric as `".74 (.61-.85)"`, short enough for three in a line."""
     if estimate is None:
         return "-"
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}-{high:.2f})"
+    value, low, high = (
+        "" if figure is None else f"{figure:.2f}".replace("0.", ".", 1)
+        for figure in (estimate["value"], estimate["low"], estimate["high"])
+    )
+    return f"{value} ({low}-{high})" if low else value
