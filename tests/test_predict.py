@@ -61,6 +61,15 @@ def test_a_file_gets_the_probabilities_of_its_evaluation(data: Path, runs: tuple
     assert said.failed == ()
 
 
+def test_the_cards_temperature_calibrates_clips(data: Path, runs: tuple[Run, Run], tmp_path: Path) -> None:
+    run = Run(shutil.copytree(runs[0].path, tmp_path / "run"))
+    run.write_card({**run.card(), "temperature": 0.5})
+    judged = run.predictions("test")
+    squared = judged.pool("soft").probs ** 2
+    said = spectro.predict(run, sources(data, judged)).clips.probs
+    np.testing.assert_allclose(said, squared / squared.sum(axis=1, keepdims=True), atol=1e-4)
+
+
 @pytest.mark.parametrize("weights", [None, [0.8, 0.2]])
 def test_an_ensemble_decides_about_a_file_as_in_its_evaluation(
     data: Path, runs: tuple[Run, Run], weights: list[float] | None, tmp_path: Path

@@ -21,6 +21,7 @@ from spectro.core.predictions import Predictions, Probs
 from spectro.core.runs import Run
 from spectro.core.tables import Clip, Segment
 from spectro.data.render import Failure, render_clip
+from spectro.evaluation.calibration import apply_temperature
 from spectro.evaluation.combine import Combination
 from spectro.training import bundle
 from spectro.training.bundle import Classifier
@@ -35,7 +36,7 @@ class Predicted:
     segments: Predictions
     """One item per segment. Of an ensemble whose members cut or hear differently, one per clip."""
     clips: Predictions
-    """One item per file that could be used, in the order given."""
+    """One item per file that could be used, in the order given; calibrated by the card's temperature."""
     failed: tuple[Failure, ...]
     """The files that could not be used, and why."""
 
@@ -102,6 +103,7 @@ def predict(
         for path, one in said.items()
     }
     segments, clips = _decide(run, whole)
+    clips = apply_temperature(clips, run.card()["temperature"])
     return Predicted(segments=segments, clips=clips, failed=tuple(failed.values()))
 
 
