@@ -109,7 +109,7 @@ class Chart:
         yield f'<text class="tick" x="0" y="11">{escape(self.y.label)}</text>'
         x = float(WIDTH - RIGHT)
         for line in reversed(self.lines):
-            x -= 5.6 * len(line.label)
+            x -= 6.1 * len(line.label)
             yield f'<text class="tick" x="{x:.0f}" y="11">{escape(line.label)}</text>'
             yield f'<line class="line {line.style}" x1="{x - 24:.0f}" x2="{x - 5:.0f}" y1="7.5" y2="7.5"/>'
             x -= 36
