@@ -176,6 +176,9 @@ def test_data_sets_and_models_are_listed(tmp_path: Path, spectro: Spectro) -> No
     assert "did you mean 'gtzan'?" in err
     assert "cnn5" in spectro("models", "cnn5")[1]
     assert json.loads(spectro("models", "test_resnet", "--json")[1])[0]["parameters"] > 0
+    assert "MFCC" in spectro("models", "--show", "A-lstm")[1]
+    assert json.loads(spectro("models", "--show", "test_resnet", "--json")[1])["gmacs"] > 0
+    assert "did you mean 'resnet50'?" in spectro("models", "--show", "resnett50")[2]
 
 
 def test_a_timeline_has_an_entry_for_each_change() -> None:

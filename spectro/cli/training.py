@@ -12,18 +12,25 @@ from spectro.core.config import FinetuneConfig, ModelConfig
 
 
 @app.command(group=TRAINING, sort_key=next(order))
-def models(pattern: str = "", /, *, as_json: Json = False) -> None:
+def models(pattern: str = "", /, *, show: str | None = None, as_json: Json = False) -> None:
     """List models with what they eat, their size, their cost, and whether weights are at hand.
 
     Example: spectro models "resnet*"
+
+    Example: spectro models --show resnet50
 
     Parameters
     ----------
     pattern
         Names to list, * for anything; by default our own networks and those whose weights are at hand.
+    show
+        One model, with all that is known of it.
     """
-    from spectro.models.catalogue import catalogue
+    from spectro.models.catalogue import catalogue, entry
 
+    if show is not None:
+        facts = dataclasses.asdict(entry(show))
+        return put_json(facts) if as_json else put_table(("fact", "value"), facts.items())
     entries = list(catalogue(pattern))
     if as_json:
         return put_json([dataclasses.asdict(entry) for entry in entries])
