@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import spectro
-from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
+from spectro.cli.shell import EVALUATION, Flag, Json, app, interval, order, put_json, put_table
 from spectro.core.errors import ConfigError
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def evaluate(runs: list[Path], /, *, fold: str = "test", as_json: Json = False) -> None:
+def evaluate(
+    runs: list[Path] | None = None,
+    /,
+    *,
+    fold: str = "test",
+    predictions: Path | None = None,
+    vote: str = "soft",
+    as_json: Json = False,
+) -> None:
     """Judge runs on a fold, at segment and clip level, with 95 % intervals from a bootstrap over groups.
 
     Example: spectro evaluate runs/resnet50-group runs/cnn5-group
@@ -22,14 +30,25 @@ def evaluate(runs: list[Path], /, *, fold: str = "test", as_json: Json = False) 
         Folders of finished runs.
     fold
         Which predictions: test or val.
+    predictions
+        Judge the predictions of any other program instead: a CSV with the columns id and truth, one per label, and if
+        there are any clip and group.
+    vote
+        Rule by which the segments in that file decide about their clip.
     """
-    found = [spectro.evaluate(run, fold=fold) for run in runs]
+    if not runs and predictions is None:
+        raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
+    found = [spectro.evaluate(run, fold=fold) for run in runs or []]
+    if predictions is not None:
+        from spectro.evaluation.evaluate import evaluate_predictions
+
+        found.append(evaluate_predictions(spectro.Predictions.load(predictions), vote=vote))
     if as_json:
         return put_json(found)
     rows = [
         (
-            one["run"],
-            one["split"],
+            one.get("run", predictions),
+            one.get("split", ""),
             one["items"]["clips"],
             interval(one.get("segment", {}).get("accuracy")),
             interval(one["clip"]["accuracy"]),
@@ -42,7 +61,15 @@ def evaluate(runs: list[Path], /, *, fold: str = "test", as_json: Json = False) 
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def ensemble(runs: list[Path], /, *, out: Path = Path("runs/ensemble"), weights: str = "", vote: str = "soft") -> None:
+def ensemble(
+    runs: list[Path],
+    /,
+    *,
+    out: Path = Path("runs/ensemble"),
+    weights: str = "",
+    vote: str = "soft",
+    search: Flag = False,
+) -> None:
     """Let finished runs decide together: each pools its segments to clips, then the clips are combined.
 
     Example: spectro ensemble runs/resnet50-group runs/cnn5-group --out runs/both
@@ -54,11 +81,14 @@ def ensemble(runs: list[Path], /, *, out: Path = Path("runs/ensemble"), weights:
     out
         Folder of the new run.
     weights
-        One number per run, as in 0.5,0.3,0.2; or fitted, per-class or stacked, by validation. By default all equal.
+        One number per run, as in 0.5,0.3,0.2; or fitted, per-class or stacked, by validation; or best, whichever of
+        all these does best there. By default all equal.
     vote
         Rule by which the runs decide, without weights.
+    search
+        Keep only those of the runs that help each other on validation; the card says how far choosing flatters.
     """
-    run = spectro.ensemble(runs, out=out, weights=parse_weights(weights), vote=vote)
+    run = spectro.ensemble(runs, out=out, weights=parse_weights(weights), vote=vote, search=search)
     print(f"made {run.path}; its scores: spectro evaluate {run.path}")
 
 
@@ -101,7 +131,7 @@ def compare(
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def report(runs: list[Path], /, *, out: Path = Path("report.html")) -> None:
+def report(runs: list[Path], /, *, out: Path = Path("report.html"), data: Path | None = None) -> None:
     """Write one self-contained HTML page about runs: how good, how sure, on what split, and where they err.
 
     Example: spectro report runs/resnet50-group runs/both --out report.html
@@ -112,8 +142,10 @@ def report(runs: list[Path], /, *, out: Path = Path("report.html")) -> None:
         Folders of finished runs.
     out
         The page.
+    data
+        Data folder with the pictures and the source of the sounds, if it is not where the runs' cards say.
     """
-    print(f"wrote {spectro.report(runs, out=out)}")
+    print(f"wrote {spectro.report(runs, out=out, data=data)}")
 
 
 def parse_weights(text: str) -> Any:

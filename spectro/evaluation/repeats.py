@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,8 @@ def summarize(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | Non
         return {"kind": "seeds", **found}
     if sum(map(len, clips)) == len(frozenset().union(*clips)):
         vote = members[0].card().get("vote") or "soft"
-        return {"kind": "folds", **found, "pooled": evaluate_predictions(_joined(tested), vote=vote, config=config)}
+        pooled = evaluate_predictions(Predictions.join(tested), vote=vote, config=config)
+        return {"kind": "folds", **found, "pooled": pooled}
     raise RunError(
         f"the test clips of {members[0].path} and the other runs overlap in part, so the runs are neither seeds of one "
         "split nor folds of one cross-validation"
@@ -73,20 +72,6 @@ def compare_folds(first: Sequence[Run | Path | str], second: Sequence[Run | Path
         differences.append(right[0] - right[1])
     t, p = corrected_t(differences, 1 / max(2, len(differences)))
     return {"difference": float(np.mean(differences)), "t": t, "p": p}
-
-
-def _joined(parts: Sequence[Predictions]) -> Predictions:
-    labels = parts[0].labels
-    if any(part.labels != labels for part in parts):
-        raise RunError("the folds have different labels; split again so that each has every class in training")
-    return replace(
-        parts[0],
-        ids=tuple(chain.from_iterable(part.ids for part in parts)),
-        clip_ids=tuple(chain.from_iterable(part.clip_ids for part in parts)),
-        groups=tuple(chain.from_iterable(part.groups for part in parts)),
-        probs=np.concatenate([part.probs for part in parts]),
-        truth=np.concatenate([part.truth for part in parts]),
-    )
 
 
 def _spread(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
