@@ -11,33 +11,41 @@ from torch import Tensor
 Pictures = NDArray[np.uint8]
 
 
-STRENGTH = {"light": 1.0, "strong": 2.0}
+def _light(bands: int, frames: int) -> list[A.BasicTransform]:
+    """Gain and contrast, a small shift in pitch, at most one mask along each axis."""
+    return [
+        A.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
+        A.Affine(translate_percent={"x": 0.0, "y": (-0.015, 0.015)}, p=0.5),
+        _masks(1, bands // 12, frames // 12),
+    ]
 
 
-def _recipe(strength: float, shape: tuple[int, int]) -> A.Compose:
-    """Return the transforms for pictures of `shape` (bands, frames)."""
-    bands, frames = shape
-    return A.Compose(
-        [
-            A.RandomBrightnessContrast(brightness_limit=0.1 * strength, contrast_limit=0.1 * strength, p=0.5),
-            A.Affine(translate_percent={"x": 0.0, "y": (-0.015 * strength, 0.015 * strength)}, p=0.5),
-            A.GaussNoise(std_range=(0.0, 0.02 * strength), p=0.5),
-            A.XYMasking(
-                num_masks_x=(0, 2),
-                num_masks_y=(0, 2),
-                mask_x_length=(0, int(0.08 * strength * frames)),
-                mask_y_length=(0, int(0.08 * strength * bands)),
-                p=1.0,
-            ),
-        ]
+def _strong(bands: int, frames: int) -> list[A.BasicTransform]:
+    """Twice that, and noise."""
+    return [
+        A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
+        A.Affine(translate_percent={"x": 0.0, "y": (-0.03, 0.03)}, p=0.5),
+        A.GaussNoise(std_range=(0.0, 0.03), p=0.5),
+        _masks(2, bands // 8, frames // 8),
+    ]
+
+
+def _masks(number: int, height: int, width: int) -> A.BasicTransform:
+    """Black out up to `number` stretches of time and of frequency (SpecAugment, Park et al. 2019)."""
+    numbers: tuple[int, int] = (0, number)
+    return A.XYMasking(
+        num_masks_x=numbers, num_masks_y=numbers, mask_x_length=(0, width), mask_y_length=(0, height), p=1.0
     )
+
+
+PRESETS = {"light": _light, "strong": _strong}
 
 
 class Augment:
     """Augment pictures; the same seed, item and epoch always give the same picture, whatever came before."""
 
     def __init__(self, preset: str, seed: int, shape: tuple[int, int]) -> None:
-        self.transform = _recipe(STRENGTH[preset], shape) if preset != "none" else None
+        self.transform = A.Compose(PRESETS[preset](*shape)) if preset != "none" else None
         self.seed = seed
 
     def __call__(self, pictures: Pictures, items: NDArray[np.int64], epoch: int) -> Pictures:
