@@ -14,7 +14,7 @@ from spectro.core.errors import AudioError
 
 def decoded(path, rate):
     with open_sound(path) as sound:
-        return np.concatenate(list(sound.blocks(rate)))
+        return np.concatenate([block.copy() for block in sound.blocks(rate)])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ CONFIGS = [
 @pytest.fixture(params=["fast", "always there"])
 def either_fft(request, monkeypatch):
     if request.param == "always there":
-        monkeypatch.setattr(fourier, "rfft", scipy.fft.rfft)
+        monkeypatch.setattr(fourier, "rfft", lambda windows, out: scipy.fft.rfft(windows))
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -65,7 +65,7 @@ class Sound:
         self.info = AudioInfo(seconds=frames / rate, sample_rate=rate, channels=int(file.channels), frames=frames)
 
     def blocks(self, sample_rate: int) -> Iterator[Samples]:
-        """Yield the sound as mono blocks `[n]` in -1..1 at `sample_rate`.
+        """Yield the sound as mono blocks `[n]` in -1..1 at `sample_rate`; a block is overwritten by the next.
 
         Channels are averaged first, then resampled by one soxr HQ pass whose output does not depend on the blocks.
 
@@ -84,28 +84,27 @@ class Sound:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
     def _mono(self) -> Iterator[Samples]:
+        channels = self.info.channels
         native = self._file.subtype in INT16_SUBTYPES and self._file.format not in COMPRESSED
-        dtype = "int16" if native else "float32"
-        weights = np.full(self.info.channels, 1 / self.info.channels, np.float32)
-        done = 0
-        while True:
+        raw = np.empty((BLOCK, channels), np.int16 if native else np.float32)
+        floats, mono = np.empty((BLOCK, channels), np.float32), np.empty(BLOCK, np.float32)
+        weights = np.full(channels, 1 / (32768 * channels) if native else 1 / channels, np.float32)
+        done, count = 0, BLOCK
+        while count == BLOCK:
             try:
-                raw = self._file.read(BLOCK, dtype=dtype)
+                count = len(self._file.read(out=raw))
             except soundfile.LibsndfileError as error:
                 raise self._broken_off(done, str(error)) from None
-            done += len(raw)
-            block = raw.astype(np.float32, copy=False)
-            if native:
-                block *= np.float32(1 / 32768)
-            if block.ndim == 2:
-                block = block @ weights
+            done += count
+            if channels == 1:
+                block = np.multiply(raw[:count, 0], weights[0], out=mono[:count])
+            else:
+                floats[:count] = raw[:count]
+                block = np.matmul(floats[:count], weights, out=mono[:count])
             if not native and not np.isfinite(block).all():
                 message = f"{self.path} holds samples that are NaN or infinite; export it again from its source"
                 raise AudioError("not-finite", message)
-            if len(block):
-                yield block
-            if len(raw) < BLOCK:
-                break
+            yield block
         if done < self.info.frames - (MP3_SLACK if self._file.format == "MP3" else 0):
             raise self._broken_off(done, "the data ends")
 

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 try:
     from mkl_fft import rfft  # three times as fast; no wheels for ARM and macOS
 except ImportError:
-    from scipy.fft import rfft
+    from scipy import fft
+
+    def rfft(windows: NDArray[np.float32], out: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """Transform each row; SciPy allots its own result."""
+        spectra: NDArray[np.complex64] = fft.rfft(windows)
+        return spectra
+
 
 Floats = NDArray[np.float32]
 
@@ -33,6 +39,7 @@ def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floa
     """
     window = hann(n_fft)
     windowed = np.empty((BATCH, n_fft), np.float32)
+    spectra = np.empty((BATCH, n_fft // 2 + 1), np.complex64)  # kept: fresh memory costs more than a transform
     power = np.empty((BLOCK, n_fft // 2 + 1), np.float32)
     filled = 0
     for frames in _framed(samples, n_fft, hop_length):
@@ -42,7 +49,8 @@ def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floa
             if filled + count > BLOCK:
                 yield power[:filled]
                 filled = 0
-            parts = rfft(np.multiply(some, window, out=windowed[:count])).view(np.float32)  # real, imaginary, ...
+            np.multiply(some, window, out=windowed[:count])
+            parts = rfft(windowed[:count], out=spectra[:count]).view(np.float32)  # real, imaginary, real, ...
             np.multiply(parts, parts, out=parts)
             np.add(parts[:, ::2], parts[:, 1::2], out=power[filled : filled + count])
             filled += count
@@ -52,7 +60,7 @@ def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floa
 def _framed(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floats]:
     """Yield views `[windows, n_fft]`: those that reach beyond the start, those inside, those beyond the end.
 
-    Only the ends are copied next to zeros: fresh memory for all of it costs as much as the transforms.
+    Only the ends are copied, to stand beside zeros.
     """
     half = n_fft // 2
     count = 1 + len(samples) // hop_length

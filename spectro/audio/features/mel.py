@@ -48,14 +48,14 @@ def mel_spectrogram(samples: Floats, config: MelConfig) -> Floats:
     db = np.log(mel, out=mel)  # the natural logarithm is vectorized, log10 is not
     db -= np.float32(np.log(peak))
     db *= np.float32(10 / np.log(10))
-    return np.ascontiguousarray(np.clip(db, -config.top_db, 0, out=db).T)
+    return np.clip(db, -config.top_db, 0, out=db).T
 
 
 def to_picture(db: Floats, top_db: float) -> Picture:
     """Return `[bands, frames]` dB in `-top_db..0` as grey levels 0..255, the highest band in row 0."""
     levels = db[::-1] * np.float32(255 / top_db)
     levels += np.float32(255.5)
-    return levels.astype(np.uint8)
+    return levels.astype(np.uint8, order="C")
 
 
 def silent(db: Floats) -> bool:
