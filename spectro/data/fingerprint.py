@@ -89,7 +89,7 @@ def _pieces(blocks: Iterator[Samples]) -> Iterator[Samples]:
     """Join blocks to pieces of `PIECE` samples, the last one shorter."""
     held, have = [np.zeros(0, np.float32)], 0
     for block in blocks:
-        held.append(block)
+        held.append(block.copy())
         have += len(block)
         while have >= PIECE:
             joined = np.concatenate(held)

@@ -124,7 +124,7 @@ class Source:
         have = 0
         with open_sound(self.root / segment.clip.id) as sound:
             for block in sound.blocks(SAMPLE_RATE):
-                blocks.append(block)
+                blocks.append(block.copy())
                 have += len(block)
                 if have >= start + length:
                     break
