@@ -21,8 +21,8 @@ except ImportError:
 
 Floats = NDArray[np.float32]
 
-BATCH = 20  # windows transformed at once: 160 KB of spectra, which a core's cache holds
-BLOCK = 80  # windows yielded at once: enough to make a matrix product with them worth its call
+BATCH = 24  # windows transformed at once: 200 KB of spectra, which a core's cache holds
+BLOCK = 48  # windows yielded at once: enough to make a matrix product with them worth its call
 
 
 @lru_cache(maxsize=8)
@@ -32,7 +32,7 @@ def hann(length: int) -> Floats:
 
 
 def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floats]:
-    """Yield `|STFT|²` as blocks `[up to 80, n_fft // 2 + 1]`, in order of time; a block is overwritten by the next.
+    """Yield `|STFT|²` as blocks `[up to 48, n_fft // 2 + 1]`, in order of time; a block is overwritten by the next.
 
     Windows are Hann and centred, with zeros beyond both ends: 1 + n // hop_length of them, as
     `librosa.stft(pad_mode="constant")` places them; n_fft must be even.
