@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from torch import nn
 
 from spectro.core.config import FinetuneConfig, ModelConfig, SplitConfig
 from spectro.core.errors import RunError
+from spectro.core.runs import Run
 from spectro.core.tables import read_csv
 from spectro.data.splits import split
 from spectro.training import bundle
 from spectro.training.batches import Batches, softmax, to_input
+from spectro.training.checkpoint import load_checkpoint
 from spectro.training.dataset import Dataset
 from spectro.training.finetune import finetune
 from spectro.training.loop import Progress, Stage, Task, fit
@@ -60,8 +63,6 @@ def test_a_run_folder_holds_all_that_is_needed_and_nothing_pickled_but_its_check
 def test_a_loaded_model_says_what_the_trained_one_said(finished: Path, data: Path) -> None:
     dataset = Dataset.open(data, "group")
     classifier = bundle.load(finished)
-    from spectro.core.runs import Run
-
     said = Run.open(finished).predictions("test")
     probs = classifier.predict_proba(dataset.store.pictures()[dataset.folds["test"]])
     assert np.abs(said.probs - probs).max() < 1e-5
@@ -240,3 +241,39 @@ def test_a_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path, monke
         finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
     assert (tmp_path / "run" / "checkpoint.pt").exists()
     assert [row["epoch"] for row in history(tmp_path / "run")] == ["1"]
+
+
+def test_an_interruption_leaves_whole_files_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "spectro", "finetune", data, "--out", out, "--backbone", "test_resnet"]
+    options = ["--weights", "none", "--epochs", "100000", "--finetune-epochs", "0", "--device", "cpu"]
+    running = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    while not (out / "history.csv").exists():
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate()
+    assert running.returncode == 130
+    finished = len(load_checkpoint(Run(out)).history)
+    assert finished > 0
+    assert f"spectro: interrupted after {finished} finished epoch" in said.splitlines()[-1]
+    assert said.splitlines()[-1].endswith("the same command goes on from here")
+    assert {path.name for path in out.iterdir()} == {"checkpoint.pt", "history.csv", "job.json"}
+
+
+@pytest.mark.parametrize("work", ["features", "batches"])
+def test_a_machine_that_fails_ends_with_one_clear_line_and_no_half_written_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    from spectro.training import batches, embeddings
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    config = dataclasses.replace(QUICK, seed=5)  # features of its own
+    where = (embeddings, "write_array_header_1_0") if work == "features" else (batches.Batches, "_make")
+    monkeypatch.setattr(*where, fail)
+    with pytest.raises(RunError, match=r"Input/output error; .* keeps 0 finished epochs") as stopped:
+        finetune(data, out=tmp_path / "run", model=TINY, config=config, weights="none")
+    assert "\n" not in str(stopped.value)
+    assert not list(data.rglob("*.tmp"))

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = complain(str(error), MISTAKE)
     except CycloptsError as error:
         code = complain(f"{error} (--help says what there is)", MISTAKE)
-    except KeyboardInterrupt:
-        code = complain("interrupted; the same command goes on from here", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        code = complain(f"interrupted {stop}".strip() + "; the same command goes on from here", INTERRUPTED)
     except BrokenPipeError:  # `spectro ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

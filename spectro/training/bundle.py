@@ -68,8 +68,11 @@ def save(run: Run, dataset: Dataset, network: nn.Module, device: torch.device, f
     """Write weights, the predictions of the validation and test folds, and last the card: with it a run is complete."""
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     temporary = run.weights_path.with_suffix(".tmp")
-    safetensors.torch.save_file(weights, temporary)
-    temporary.replace(run.weights_path)
+    try:
+        safetensors.torch.save_file(weights, temporary)
+        temporary.replace(run.weights_path)
+    finally:
+        temporary.unlink(missing_ok=True)
     pictures = dataset.store.pictures()
     batches = Batches(pictures, device, BATCH_SIZE)
     judged: tuple[Fold, ...] = ("val", "test")

@@ -74,9 +74,9 @@ def save_checkpoint(run: Run, progress: Progress) -> None:
         torch.save(dict(vars(progress)), temporary)
         os.replace(temporary, path)
         write_history(run, progress)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:  # an interruption too leaves nothing behind
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno != errno.ENOSPC:
+        if not isinstance(error, RuntimeError) and not (isinstance(error, OSError) and error.errno == errno.ENOSPC):
             raise
         raise RunError(
             f"{run.path} could not be written ({error}): is the disk full? The last good checkpoint is kept; "

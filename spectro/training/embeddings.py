@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -60,16 +60,19 @@ def cached_features(
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    features: np.memmap[Any, np.dtype[np.float16]] | None = None
-    for batch, x in batches(np.arange(items), epoch):
-        maps = extract(x)
-        if pooled:
-            maps = maps.mean(dim=(2, 3), keepdim=True)
-        if features is None:
-            features = open_memmap(temporary, mode="w+", dtype=np.float16, shape=(items, *maps.shape[1:]))
-        features[batch] = maps.to(torch.float16).cpu().numpy()
-        tick(len(batch))
-    assert features is not None, "a store has at least one picture"
-    features.flush()
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:  # written, not mapped: a full disk is then an error instead of a signal
+            for batch, x in batches(np.arange(items), epoch):
+                maps = extract(x)
+                if pooled:
+                    maps = maps.mean(dim=(2, 3), keepdim=True)
+                if not file.tell():
+                    shape = (items, *maps.shape[1:])
+                    write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+                file.write(maps.to(torch.float16).cpu().numpy().tobytes())
+                tick(len(batch))
+        os.replace(temporary, path)
+    except BaseException:  # an interruption too leaves nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,11 @@ import rich.progress
 import timm.optim
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.core.errors import RunError
 from spectro.core.runs import Run
 from spectro.models import NETWORKS, WeightsInfo, build_pretrained
 from spectro.models.network import Network
@@ -100,38 +103,60 @@ def finetune(
     console = rich.console.Console(stderr=True, quiet=not (progress and fabric.is_global_zero))
     columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
     state = load_checkpoint(run)
-    with rich.progress.Progress(*columns, console=console, disable=console.quiet) as bar:
-        for stage in _stages(network, model, config, dataset, fabric, origin, state.stage, bar):
-            total = stage.epochs * len(dataset.folds["train"])
-            done = state.epoch * len(dataset.folds["train"]) if state.stage == stage.name else 0
-            ticker = bar.add_task(f"{run.name} {stage.name}", total=total, completed=done)
-            fit(
-                fabric,
-                stage,
-                _task(dataset, config, fabric.device),
-                config,
-                state,
-                save=lambda progress: save_checkpoint(run, progress),
-                tick=lambda items, ticker=ticker: bar.advance(ticker, items),  # type: ignore[misc]
-                tell=console.print,
-            )
-            bar.update(ticker, completed=total)
-    if fabric.is_global_zero:
-        facts = {
-            "model": {**model.to_dict(), "parameters": sum(p.numel() for p in network.parameters())},
-            "weights": origin.to_card(),
-            "training": config.to_dict(),
-            "seed": config.seed,
-            "history": {
-                "finetune_starts": next((row["epoch"] for row in state.history if row["stage"] == "finetune"), None),
-                "best_epoch": state.best_epoch,
-                "seconds": time.perf_counter() - began,
-            },
-        }
-        bundle.save(run, dataset, network, fabric.device, facts)
-        discard_checkpoint(run)
+    with _stopping(run):
+        with rich.progress.Progress(*columns, console=console, disable=console.quiet) as bar:
+            for stage in _stages(network, model, config, dataset, fabric, origin, state.stage, bar):
+                total = stage.epochs * len(dataset.folds["train"])
+                done = state.epoch * len(dataset.folds["train"]) if state.stage == stage.name else 0
+                ticker = bar.add_task(f"{run.name} {stage.name}", total=total, completed=done)
+                fit(
+                    fabric,
+                    stage,
+                    _task(dataset, config, fabric.device),
+                    config,
+                    state,
+                    save=lambda progress: save_checkpoint(run, progress),
+                    tick=lambda items, ticker=ticker: bar.advance(ticker, items),  # type: ignore[misc]
+                    tell=console.print,
+                )
+                bar.update(ticker, completed=total)
+        if fabric.is_global_zero:
+            facts = {
+                "model": {**model.to_dict(), "parameters": sum(p.numel() for p in network.parameters())},
+                "weights": origin.to_card(),
+                "training": config.to_dict(),
+                "seed": config.seed,
+                "history": {
+                    "finetune_starts": next(
+                        (row["epoch"] for row in state.history if row["stage"] == "finetune"), None
+                    ),
+                    "best_epoch": state.best_epoch,
+                    "seconds": time.perf_counter() - began,
+                },
+            }
+            bundle.save(run, dataset, network, fabric.device, facts)
+            discard_checkpoint(run)
     fabric.barrier()
     return Run.open(run.path)
+
+
+@contextmanager
+def _stopping(run: Run) -> Iterator[None]:
+    """Let an interruption, and a machine that fails, say what is kept of the run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"after {_finished(run)} of {run.path}") from None
+    except (OSError, MemoryError, SafetensorError) as error:
+        what = str(error) or "the memory is full"
+        raise RunError(
+            f"training stopped: {what}; {run.path} keeps {_finished(run)}, and the same command goes on from there"
+        ) from error
+
+
+def _finished(run: Run) -> str:
+    epochs = len(load_checkpoint(run).history)
+    return f"{epochs} finished {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def _stages(
