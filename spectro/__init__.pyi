@@ -25,6 +25,7 @@ from .data.plan import plan as plan
 from .data.render import Failure as Failure
 from .data.render import Rendering as Rendering
 from .data.render import render as render
+from .data.sheet import sheet as sheet
 from .data.splits import split as split
 from .data.verify import Verified as Verified
 from .data.verify import verify as verify

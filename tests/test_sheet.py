@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spectro.cli import main
 from spectro.core.errors import ConfigError, DataError
 from spectro.data.sheet import sheet
 from spectro.data.store import open_store
@@ -55,3 +56,13 @@ def test_what_cannot_be_drawn_is_one_clear_line(rendered: Path, tmp_path: Path) 
     with pytest.raises(DataError, match="repairs only that"):
         sheet(data, tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_the_command_draws_what_training_sees(rendered: Path, tmp_path: Path) -> None:
+    plain, both = tmp_path / "plain.png", tmp_path / "both.png"
+    for arguments in (["--out", str(plain)], ["--out", str(both), "--augment", "light"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["sheet", str(rendered), "--columns", "2", *arguments])
+        assert not stopped.value.code
+    with Image.open(plain) as a, Image.open(both) as b:
+        assert b.height > 1.5 * a.height

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App
 
@@ -26,7 +26,11 @@ from spectro.cli.shell import (
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig, SplitConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from spectro.data.plan import Plan
+    from spectro.data.sheet import Pictures
 
 datasets = App(name="datasets", group=DATA, sort_key=next(order))
 app.command(datasets)
@@ -165,6 +169,48 @@ def render(
     else:
         print(f"{facts['segments']} pictures in {done.store.path} ({done.made} made, {done.reused} were there)")
     return complain_of(done.failed)
+
+
+@app.command(group=DATA, sort_key=next(order))
+def sheet(
+    data: Path,
+    /,
+    *,
+    out: Path = Path("sheet.png"),
+    columns: int = 6,
+    seed: int = 0,
+    augment: Literal["none", "light", "strong"] = "none",
+    fingerprint: str | None = None,
+) -> None:
+    """Draw some segments of every class as one PNG, to look at before a model does.
+
+    Example: spectro sheet data --out sheet.png --augment light
+
+    Parameters
+    ----------
+    data
+        Folder that render made.
+    out
+        PNG to write.
+    columns
+        Number of segments of each class, from as many groups.
+    seed
+        Another seed draws other segments.
+    augment
+        Show below each row the same segments as training with this augmentation sees them.
+    fingerprint
+        Which pictures, if data holds several configurations.
+    """
+    change = None
+    if augment != "none":
+        from spectro.training.augment import Augment
+
+        def change(pictures: Pictures, items: NDArray[np.int64]) -> Pictures:
+            bands, frames = pictures.shape[1:]
+            return Augment(augment, seed, (bands, frames))(pictures, items, 0)
+
+    drawn = spectro.sheet(data, out, columns=columns, seed=seed, fingerprint=fingerprint, augment=change)
+    print(f"wrote {drawn}")
 
 
 @app.command(group=DATA, sort_key=next(order))
