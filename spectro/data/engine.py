@@ -151,23 +151,29 @@ def work() -> None:
     """Be a worker: answer each line of standard input on standard output until the parent closes it, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a decoder prints must not land among the answers
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     hello = json.loads(sys.stdin.readline() or "null")
     if hello is None:
         return
     function: Work = getattr(import_module(hello["module"]), hello["function"])
+    silence = os.open(os.devnull, os.O_WRONLY)  # decoders chatter on both outputs; errors travel among the answers
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     for line in sys.stdin:
-        answer: dict[str, Any]
         try:
-            answer = {"result": function(hello["shared"], json.loads(line))}
-        except errors.SpectroError as error:
-            reason = getattr(error, "reason", "")
-            answer = {"raised": type(error).__name__, "message": str(error), "reason": reason}
-        except Exception:
-            answer = {"raised": "RuntimeError", "message": traceback.format_exc()}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            answers.write(json.dumps(_answer(function, hello["shared"], json.loads(line))) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # the parent was killed
+            os._exit(1)
+
+
+def _answer(function: Work, shared: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    try:
+        return {"result": function(shared, task)}
+    except errors.SpectroError as error:
+        return {"raised": type(error).__name__, "message": str(error), "reason": getattr(error, "reason", "")}
+    except Exception:
+        return {"raised": "RuntimeError", "message": traceback.format_exc()}
 
 
 if __name__ == "__main__":
