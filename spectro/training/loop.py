@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from spectro.core.config import FinetuneConfig
 from spectro.core.errors import RunError
 from spectro.training.augment import mix
-from spectro.training.batches import Batches, Items, Waiting, predict_logits
+from spectro.training.batches import Batches, Clock, Items, predict_logits
 
 Row = dict[str, Any]
 FOCAL_GAMMA = 2.0
@@ -77,6 +77,8 @@ class Progress:
     best_epoch: int = 0
     since_best: int = 0
     history: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+    """What it has taken up to the last saved epoch, in one sitting or several."""
 
 
 def fit(
@@ -93,16 +95,19 @@ def fit(
     """Train one stage from where `progress` stands; `stage.module` ends with its best weights.
 
     The best epoch is that of the highest macro-F1 of the validation clips, then of the lowest validation loss; without
-    a validation fold it is the last. A stage that starts from an already scored state (fine-tuning after the frozen
-    stage) keeps that state if it never does better.
+    a validation fold it is the last. Each stage is judged by its own epochs: on few validation clips one lucky epoch of
+    the frozen stage would else outlive a whole fine-tuning.
+
+    Several processes share each batch, so that they take the steps that one would take; the first one judges and saves.
 
     Raises
     ------
     RunError
-        the loss is no longer a number.
+        the loss is no longer a number, or a process's share of a batch does not fit into memory.
     """
     micro = stage.plain.batch_size
-    steps = math.ceil(math.ceil(len(task.train) / fabric.world_size) / micro)
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    steps = len(stage.plain.split(task.train))
     optimizer = timm.optim.create_optimizer_v2(stage.groups, opt="adamw", lr=stage.lr, weight_decay=0.0)
     schedule = _schedule(optimizer, stage, config, steps)
     module, optimizer = fabric.setup(stage.module, optimizer)
@@ -114,28 +119,37 @@ def fit(
             part.load_state_dict(progress.states[name])
     else:
         progress.stage, progress.epoch, progress.since_best = stage.name, 0, 0
-        progress.best = _copy(stage.module)
+        progress.best, progress.best_score = _copy(stage.module), [-math.inf]
 
+    began = time.perf_counter()
     while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
-        began, waiting, epoch = time.perf_counter(), Waiting(), progress.epoch
+        clock, epoch = Clock(), progress.epoch
         rng = np.random.default_rng([config.seed, epoch, fabric.global_rank])
         torch.manual_seed(int(rng.integers(2**62)))
         module.train()
         for part in stage.keep_eval:
             part.eval()
-        order = _order(task, config, epoch, fabric.world_size)[fabric.global_rank :: fabric.world_size]
-        losses, correct = 0.0, 0
-        for step, (items, x) in enumerate(stage.train(epoch)(order, epoch, waiting)):
+        batches, order = stage.train(epoch), _order(task, config, epoch)
+        sizes = map(len, batches.split(order))
+        losses, correct, stepping = 0.0, 0.0, time.perf_counter()
+        for step, (size, (items, x)) in enumerate(
+            zip(sizes, batches(order, epoch, clock=clock, share=share), strict=True)
+        ):
             targets = _targets(torch.from_numpy(task.truth[items]).to(x.device), task.classes, config)
             if config.mixup and x.shape[-1] > 1:
                 x, targets = mix(x, targets, config.mixup, rng)
+            weight = (
+                len(items) * fabric.world_size / size
+            )  # gradients of all processes are averaged, whatever their share
             while True:  # a batch that does not fit is halved until it does
                 try:
-                    loss, logits = _backward(fabric, module, x, targets, task.class_weights, config, micro)
+                    loss, logits = _backward(fabric, module, x, targets, task.class_weights, config, weight, micro)
                     break
                 except torch.OutOfMemoryError:
                     if micro == 1:
                         raise
+                    if fabric.world_size > 1:  # the others would wait for gradients that never come
+                        raise RunError("a share of a batch did not fit into memory: lower --batch-size") from None
                     optimizer.zero_grad(set_to_none=True)
                     torch.cuda.empty_cache()
                     micro = math.ceil(micro / 2)
@@ -155,7 +169,9 @@ def fit(
                 average.update(stage.module)
             losses += loss * len(items)
             correct += int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
-            tick(len(items))
+            tick(size)
+        stepping = time.perf_counter() - stepping - clock.waiting
+        losses, correct = _summed(fabric, losses, correct)
         row: Row = {
             "epoch": len(progress.history) + 1,
             "stage": stage.name,
@@ -163,13 +179,19 @@ def fit(
             "train_loss": losses / len(order),
             "train_accuracy": correct / len(order),
         }
-        judged = average.module if average else module
-        if len(task.val):
-            row |= task.score(predict_logits(judged, stage.plain, task.val))
+        judged = average.module if average else stage.module
+        if len(task.val) and fabric.is_global_zero:
+            with fabric.autocast():
+                row |= task.score(predict_logits(judged, stage.plain, task.val))
+        row = fabric.broadcast(row)
         score = [row["val_clip_f1"], -row["val_loss"]] if len(task.val) else [float(row["epoch"])]
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(score[0])
-        progress.history.append(row | {"seconds": time.perf_counter() - began, "seconds_waiting": waiting.seconds})
+        now = time.perf_counter()
+        row |= {"seconds": now - began, "seconds_steps": stepping}
+        row |= {"seconds_loading": clock.loading, "seconds_waiting": clock.waiting}
+        progress.history.append(row)
+        began = now  # so that saving counts, in the next epoch
         progress.epoch, progress.since_best = epoch + 1, progress.since_best + 1
         if score > progress.best_score:
             progress.best, progress.best_score = _copy(average.module if average else stage.module), score
@@ -196,19 +218,14 @@ def _schedule(
     )
 
 
-def _order(task: Task, config: FinetuneConfig, epoch: int, processes: int) -> Items:
-    """Return the training items of an epoch in the order they are seen; the same for every process.
-
-    A few items are seen twice where that makes the number of items a multiple of the number of processes.
-    """
+def _order(task: Task, config: FinetuneConfig, epoch: int) -> Items:
+    """Return the training items of an epoch in the order they are seen; the same for every process."""
     rng = np.random.default_rng([config.seed, epoch])
     if config.balance == "sampler":
         counts = np.bincount(task.truth[task.train])
         weights = 1.0 / counts[task.truth[task.train]]
-        order = rng.choice(task.train, size=len(task.train), p=weights / weights.sum())
-    else:
-        order = rng.permutation(task.train)
-    return np.resize(order, math.ceil(len(order) / processes) * processes)
+        return rng.choice(task.train, size=len(task.train), p=weights / weights.sum())
+    return rng.permutation(task.train)
 
 
 def _targets(truth: Tensor, classes: int, config: FinetuneConfig) -> Tensor:
@@ -222,9 +239,10 @@ def _backward(
     targets: Tensor,
     weights: Tensor | None,
     config: FinetuneConfig,
+    weight: float,
     micro: int,
 ) -> tuple[float, Tensor]:
-    """Add up the gradients of one batch, `micro` segments at a time; return its mean loss and logits."""
+    """Add up the gradients of `weight` times one batch, `micro` segments at a time; return its mean loss and logits."""
     total, logits = 0.0, []
     for start in range(0, len(x), micro):
         part, wanted = x[start : start + micro], targets[start : start + micro]
@@ -235,10 +253,18 @@ def _backward(
         else:
             loss = F.cross_entropy(out, wanted, weight=weights)
         share = len(part) / len(x)
-        fabric.backward(loss * share)
+        fabric.backward(loss * (share * weight))
         total += loss.item() * share
         logits.append(out.detach())
     return total, torch.cat(logits)
+
+
+def _summed(fabric: lightning_fabric.Fabric, *values: float) -> list[float]:
+    """Add each value up over all processes."""
+    if fabric.world_size == 1:
+        return list(values)
+    together: Any = fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=fabric.device), reduce_op="sum")
+    return [float(value) for value in together]
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
