@@ -78,12 +78,17 @@ def kill_and_resume(kills: int, seed: int, work: Path) -> None:
 def render_hours(hours: float, megabytes: int, work: Path) -> None:
     """Render a WAV and an MP3 of so many hours; more memory than allowed ends the program."""
     rng = np.random.default_rng(0)
-    minute = (0.1 * rng.standard_normal(60 * RATE)).astype(np.float32)
+    minute = work / "minute.mp3"
+    samples = (0.1 * rng.standard_normal(60 * RATE)).astype(np.float32)
+    soundfile.write(minute, samples, RATE)
     for suffix in ("wav", "mp3"):
         path = work / f"long.{suffix}"
-        with soundfile.SoundFile(path, "w", RATE, 1) as file:
-            for _ in range(round(hours * 60)):
-                file.write(minute)
+        if suffix == "wav":
+            with soundfile.SoundFile(path, "w", RATE, 1) as file:
+                for _ in range(round(hours * 60)):
+                    file.write(samples)
+        else:  # frames without a header that counts them: the hardest kind
+            path.write_bytes(minute.read_bytes().replace(b"Xing", b"\0\0\0\0") * round(hours * 60))
         begin = time.perf_counter()
         run = subprocess.run([sys.executable, "-c", LONG, path], check=True, capture_output=True, text=True)
         count, peak = map(int, run.stdout.split())
