@@ -30,6 +30,7 @@ def visit(browser, page):
     def go(width: int = 1280, height: int = 900, **how):
         context = browser.new_context(viewport={"width": width, "height": height}, **how)
         contexts.append(context)
+        context.set_default_timeout(120_000)  # a busy machine is no fault of the page
         tab = context.new_page()
         tab.on("console", lambda message: said.append(message.text))
         tab.on("pageerror", lambda error: said.append(str(error)))
