@@ -22,6 +22,7 @@ from spectro.training import bundle
 from spectro.training.batches import Batches, softmax, to_input
 from spectro.training.checkpoint import load_checkpoint
 from spectro.training.dataset import Dataset
+from spectro.training.devices import set_up
 from spectro.training.finetune import finetune
 from spectro.training.loop import Progress, Stage, Task, fit
 
@@ -120,7 +121,7 @@ def test_killed_and_repeated_it_ends_like_the_uninterrupted_run(
 
 def test_a_head_on_cached_features_learns_as_on_the_frozen_backbone(data: Path) -> None:
     from spectro.models import build
-    from spectro.training.finetune import _fabric, _groups
+    from spectro.training.finetune import _groups
 
     dataset = Dataset.open(data, "group")
     pictures = dataset.store.pictures()
@@ -146,7 +147,7 @@ def test_a_head_on_cached_features_learns_as_on_the_frozen_backbone(data: Path) 
             keep_eval=() if cached else (network.backbone,),
         )  # fmt: skip
         progress = Progress()
-        fit(_fabric(config), stage, task, config, progress, save=lambda _: None, tick=lambda _: None, tell=print)
+        fit(set_up("cpu", "fp32"), stage, task, config, progress, save=lambda _: None, tick=lambda _: None, tell=print)
         losses.append([(row["train_loss"], row["val_loss"]) for row in progress.history])
     assert np.abs(np.array(losses[0]) - np.array(losses[1])).max() < 1e-4
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from spectro.training.augment import Augment, mix
-from spectro.training.batches import Batches, Waiting, softmax, to_input
+from spectro.training.batches import Batches, Clock, softmax, to_input
 
 SHAPE = (32, 44)
 
@@ -48,14 +48,15 @@ def test_mixing_keeps_level_and_probability() -> None:
 def test_batches_cover_each_item_once_in_order_and_never_end_with_one(pictures: np.ndarray) -> None:
     items = np.random.default_rng(1).permutation(17)
     seen, sizes = [], []
-    waiting = Waiting()
-    for batch, x in Batches(pictures, torch.device("cpu"), 8)(items, waiting=waiting):
+    clock = Clock()
+    for batch, x in Batches(pictures, torch.device("cpu"), 8)(items, clock=clock):
         seen.extend(batch)
         sizes.append(len(batch))
         assert torch.equal(x, to_input(pictures[batch]))
     assert seen == list(items)
     assert sizes == [6, 6, 5]
-    assert waiting.seconds > 0
+    assert clock.loading > 0
+    assert clock.waiting > 0
 
 
 def test_an_error_while_making_a_batch_reaches_the_consumer(pictures: np.ndarray) -> None:

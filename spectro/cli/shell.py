@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -38,6 +39,11 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, f
 def fields(title: str, **renamed: str) -> Parameter:
     """Make each field of a settings dataclass an option, under a heading of its own in the help."""
     return Parameter(name="*", group=title, name_transform=lambda name: renamed.get(name, name.replace("_", "-")))
+
+
+def speaks() -> bool:
+    """Tell whether this process prints results: of those that torchrun starts, only the first one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def complain(message: str, code: int) -> int:

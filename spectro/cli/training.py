@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import spectro
-from spectro.cli.shell import TRAINING, Json, app, fields, order, put_json, put_table
+from spectro.cli.shell import TRAINING, Json, app, fields, order, put_json, put_table, speaks
 from spectro.core.config import FinetuneConfig, ModelConfig
 
 
@@ -58,6 +58,8 @@ def finetune(
 
     Example: spectro finetune data --model cnn5 --epochs 40
 
+    Example: torchrun --nproc-per-node 2 -m spectro finetune data --backbone resnet50
+
     Parameters
     ----------
     data
@@ -84,4 +86,5 @@ def finetune(
         fingerprint=fingerprint,
         progress=True,
     )
-    print(f"trained {run.path}; its scores: spectro evaluate {run.path}")
+    if speaks():
+        print(f"trained {run.path}; its scores: spectro evaluate {run.path}")

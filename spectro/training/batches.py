@@ -31,10 +31,13 @@ def to_input(array: NDArray[Any] | Tensor) -> Tensor:
 
 
 @dataclass
-class Waiting:
-    """Seconds that the training step spent waiting for its next batch."""
+class Clock:
+    """Seconds spent on the batches of an epoch."""
 
-    seconds: float = 0.0
+    loading: float = 0.0
+    """Making them: beside the training where a thread does it."""
+    waiting: float = 0.0
+    """The training standing still until the next one was on the device."""
 
 
 class Batches:
@@ -60,13 +63,28 @@ class Batches:
             if arrays.nbytes < ON_DEVICE_SHARE * free:
                 self.resident = torch.from_numpy(np.ascontiguousarray(arrays)).to(device)
 
-    def __call__(self, items: Items, epoch: int = 0, waiting: Waiting | None = None) -> Iterator[tuple[Items, Tensor]]:
+    def split(self, items: Items) -> list[Items]:
+        """Return batches of nearly equal size, for a last one of one item would break batch normalization."""
+        return np.array_split(items, max(1, math.ceil(len(items) / self.batch_size)))
+
+    def __call__(
+        self, items: Items, epoch: int = 0, *, clock: Clock | None = None, share: slice = slice(None)
+    ) -> Iterator[tuple[Items, Tensor]]:
         """Yield (items of the batch, input tensor on the device) for `items` in the given order.
 
-        The batches are of nearly equal size, for a last batch of one item would break batch normalization.
+        Parameters
+        ----------
+        items
+            indices into the arrays.
+        epoch
+            number that augmentation goes by.
+        clock
+            adds up what the batches cost.
+        share
+            part of each batch that is wanted: where several processes share the work, each takes its own.
         """
-        batches = np.array_split(items, max(1, math.ceil(len(items) / self.batch_size)))
-        made: Iterator[tuple[Items, Tensor]] = ((batch, self._make(batch, epoch)) for batch in batches)
+        clock = clock or Clock()
+        made: Iterator[tuple[Items, Tensor]] = (self._make(batch[share], epoch, clock) for batch in self.split(items))
         if self.resident is None:
             made = _ahead(made)
         while True:
@@ -76,18 +94,21 @@ class Batches:
             except StopIteration:
                 return
             ready = to_input(tensor.to(self.device, non_blocking=True))
-            if waiting is not None:
-                waiting.seconds += time.perf_counter() - began
+            clock.waiting += time.perf_counter() - began
             yield batch, ready
 
-    def _make(self, batch: Items, epoch: int) -> Tensor:
+    def _make(self, batch: Items, epoch: int, clock: Clock) -> tuple[Items, Tensor]:
+        began = time.perf_counter()
         if self.resident is not None:
-            return self.resident[torch.from_numpy(batch).to(self.device)]
-        rows = self.arrays[batch]
-        if self.augment is not None:
-            rows = self.augment(rows, batch, epoch)
-        tensor = torch.from_numpy(np.ascontiguousarray(rows))
-        return tensor.pin_memory() if self.device.type == "cuda" else tensor
+            tensor = self.resident[torch.from_numpy(batch).to(self.device)]
+        else:
+            rows = self.arrays[batch]
+            if self.augment is not None:
+                rows = self.augment(rows, batch, epoch)
+            tensor = torch.from_numpy(np.ascontiguousarray(rows))
+            tensor = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        clock.loading += time.perf_counter() - began
+        return batch, tensor
 
 
 def _ahead(made: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor]]:

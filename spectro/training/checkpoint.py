@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ HISTORY_COLUMNS = (
     "val_clip_accuracy",
     "val_clip_f1",
     "seconds",
+    "seconds_steps",
+    "seconds_loading",
     "seconds_waiting",
 )
 
@@ -60,8 +63,8 @@ def claim(run: Run, job: Mapping[str, Any]) -> bool:
     return run.card_path.exists()
 
 
-def save_checkpoint(run: Run, progress: Progress) -> None:
-    """Write the checkpoint and the history, each whole or not at all.
+def save_checkpoint(run: Run, progress: Progress, began: float) -> None:
+    """Write the checkpoint and the history, each whole or not at all; `began` is when the run did, by `perf_counter`.
 
     Raises
     ------
@@ -70,6 +73,7 @@ def save_checkpoint(run: Run, progress: Progress) -> None:
     """
     path = _path(run)
     temporary = path.with_suffix(".tmp")
+    progress.seconds = time.perf_counter() - began
     try:
         torch.save(dict(vars(progress)), temporary)
         os.replace(temporary, path)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning_fabric
 import numpy as np
@@ -16,11 +14,10 @@ import rich.progress
 import timm.optim
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from spectro.core.config import FinetuneConfig, ModelConfig
-from spectro.core.errors import RunError
+from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
 from spectro.models import NETWORKS, WeightsInfo, build_pretrained
 from spectro.models.network import Network
@@ -29,14 +26,10 @@ from spectro.training.augment import Augment
 from spectro.training.batches import Batches, softmax
 from spectro.training.checkpoint import claim, discard_checkpoint, load_checkpoint, save_checkpoint
 from spectro.training.dataset import Dataset
+from spectro.training.devices import explained, on_first, set_up
 from spectro.training.embeddings import cache_key, cached_features
 from spectro.training.loop import Stage, Task, fit
 
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -83,7 +76,7 @@ def finetune(
         the weights are not at hand.
     """
     model, config = model or ModelConfig(), config or FinetuneConfig()
-    began = time.perf_counter()
+    started = time.perf_counter()
     dataset = Dataset.open(data, split, fingerprint)
     run = Run(Path(out))
     job = {
@@ -93,17 +86,23 @@ def finetune(
         "pictures": dataset.store.fingerprint,
         "weights": weights,
     }
-    if claim(run, job):
+    fabric = set_up(config.device, config.precision)
+    processes, smallest = fabric.world_size, min(config.batch_size, config.head_batch_size)
+    if processes > 1 and smallest < 2 * processes:
+        raise ConfigError(
+            f"{processes} processes cannot share batches of {smallest}; they need {2 * processes} or more"
+        )
+    if on_first(fabric, lambda: claim(run, job)):
         return Run.open(run.path)
-    fabric = _fabric(config)
     torch.manual_seed(config.seed)
-    bands, frames = dataset.store.pictures().shape[1:]
+    bands, frames = on_first(fabric, lambda: dataset.store.pictures().shape[1:])
     network, origin = build_pretrained(model, len(dataset.labels), (bands, frames), weights)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     console = rich.console.Console(stderr=True, quiet=not (progress and fabric.is_global_zero))
     columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
     state = load_checkpoint(run)
-    with _stopping(run):
+    began = started - state.seconds
+    with explained(fabric, run):
         with rich.progress.Progress(*columns, console=console, disable=console.quiet) as bar:
             for stage in _stages(network, model, config, dataset, fabric, origin, state.stage, bar):
                 total = stage.epochs * len(dataset.folds["train"])
@@ -115,7 +114,7 @@ def finetune(
                     _task(dataset, config, fabric.device),
                     config,
                     state,
-                    save=lambda progress: save_checkpoint(run, progress),
+                    save=lambda progress: save_checkpoint(run, progress, began),
                     tick=lambda items, ticker=ticker: bar.advance(ticker, items),  # type: ignore[misc]
                     tell=console.print,
                 )
@@ -138,25 +137,6 @@ def finetune(
             discard_checkpoint(run)
     fabric.barrier()
     return Run.open(run.path)
-
-
-@contextmanager
-def _stopping(run: Run) -> Iterator[None]:
-    """Let an interruption, and a machine that fails, say what is kept of the run."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"after {_finished(run)} of {run.path}") from None
-    except (OSError, MemoryError, SafetensorError) as error:
-        what = str(error) or "the memory is full"
-        raise RunError(
-            f"training stopped: {what}; {run.path} keeps {_finished(run)}, and the same command goes on from there"
-        ) from error
-
-
-def _finished(run: Run) -> str:
-    epochs = len(load_checkpoint(run).history)
-    return f"{epochs} finished {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def _stages(
@@ -248,7 +228,7 @@ def _cached_views(
                 pooled=pooled,
                 tick=lambda done: bar.advance(ticker, done),
             )
-        fabric.barrier()
+        fabric.barrier()  # the others read what the first has written
         views.append(np.load(path, mmap_mode="r"))
     return views
 
@@ -277,26 +257,3 @@ def _groups(module: nn.Module, weight_decay: float, layer_decay: float) -> list[
     else:
         groups = timm.optim.param_groups_weight_decay(module, weight_decay=weight_decay)
     return groups
-
-
-def _fabric(config: FinetuneConfig) -> lightning_fabric.Fabric:
-    """Return the device, its arithmetic, and one process, or as many as `torchrun` started."""
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = config.precision
-    if precision == "auto":
-        precision = "fp32" if device != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if device == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")  # TF32
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    fabric = lightning_fabric.Fabric(
-        accelerator=device,
-        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-        num_nodes=processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-        strategy="ddp" if processes > 1 else "auto",
-        precision=PRECISIONS[precision],
-    )
-    fabric.launch()
-    return fabric

@@ -138,9 +138,7 @@ def fit(
             targets = _targets(torch.from_numpy(task.truth[items]).to(x.device), task.classes, config)
             if config.mixup and x.shape[-1] > 1:
                 x, targets = mix(x, targets, config.mixup, rng)
-            weight = (
-                len(items) * fabric.world_size / size
-            )  # gradients of all processes are averaged, whatever their share
+            weight = len(items) * fabric.world_size / size  # the gradients of all processes are averaged as equals
             while True:  # a batch that does not fit is halved until it does
                 try:
                     loss, logits = _backward(fabric, module, x, targets, task.class_weights, config, weight, micro)
