@@ -48,6 +48,10 @@ def test_saved_predictions_come_back(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(back.truth, said.truth)
 
 
+def test_selecting_nothing_leaves_nothing() -> None:
+    assert len(make().select([])) == 0
+
+
 def test_joining_folds_keeps_every_item_once() -> None:
     first, second = make(prefix="a"), make(prefix="b")
     assert Predictions.join([first, second]).ids == first.ids + second.ids

@@ -123,7 +123,7 @@ class Predictions:
 
     def select(self, items: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
         """Return the given items only, by index or mask."""
-        chosen = np.arange(len(self))[np.asarray(items)]
+        chosen = np.arange(len(self))[np.asarray(items) if len(items) else slice(0)]
         return replace(
             self,
             ids=tuple(self.ids[i] for i in chosen),
