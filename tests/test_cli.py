@@ -104,6 +104,13 @@ def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], says: s
     assert says in err
 
 
+def test_an_output_that_cannot_be_written_is_one_line(corpus_csv: Path, tmp_path: Path, spectro: Spectro) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = spectro("render", corpus_csv, "--out", tmp_path / "file" / "data")
+    assert code == 2
+    assert err.startswith(f"spectro: Not a directory: {tmp_path / 'file'}")
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spectro.split", lambda *_, **__: 1 / 0, raising=False)
     with pytest.raises(ZeroDivisionError):

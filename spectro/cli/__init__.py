@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -31,4 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `spectro ... | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # no permission, a full disk, a file where a folder should be: the user's to mend
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        code = complain(f"{error.strerror}: {error.filename or 'no place is left'}", MISTAKE)
     sys.exit(code)
