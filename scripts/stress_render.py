@@ -35,7 +35,7 @@ def make_corpus(root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, (0.1 * rng.standard_normal(4 * RATE)).astype(np.float32), RATE)
     (root / "class 0" / "text.wav").write_text("not a sound")
-    cut = root / "class 3" / "3.mp3"
+    cut = root / "class 1" / "1.flac"
     cut.write_bytes(cut.read_bytes()[:-2000])
 
 

@@ -108,3 +108,12 @@ def test_wrong_folders(touch, tmp_path):
 def test_an_unknown_layout_is_guessed(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'folder'"):
         scan(tmp_path, "foldr")
+
+
+def test_a_name_that_is_not_text_is_named(touch, tmp_path):
+    try:
+        touch("rock/a.wav", "rock/\udcff.wav")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    with pytest.raises(DataError, match=r"udcff.wav' in .* is not UTF-8"):
+        scan(tmp_path)

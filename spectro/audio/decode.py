@@ -125,17 +125,25 @@ def open_sound(path: Path) -> Iterator[Sound]:
     """
     try:
         counted = mp3.with_length(path) if path.suffix.lower() == ".mp3" else None
-        file = _Stream(counted or path)
-    except (soundfile.LibsndfileError, OSError):
+    except OSError:
         raise _unreadable(path) from None
-    with file, counted or nullcontext():
-        _check_whole(path, file)
-        frames = int(file.frames)
-        if frames > MOST_FRAMES:  # a FLAC that was streamed while it was made
-            frames = _counted(path)
-        if frames <= 0:
-            raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
-        yield Sound(path, file, frames)
+    with counted or nullcontext():
+        try:
+            file = _Stream(counted or path)
+        except (soundfile.LibsndfileError, OSError):
+            raise _unreadable(path) from None
+        with file:
+            yield _whole(path, file)
+
+
+def _whole(path: Path, file: Any) -> Sound:
+    _check_whole(path, file)
+    frames = int(file.frames)
+    if frames > MOST_FRAMES:  # a FLAC that was streamed while it was made
+        frames = _counted(path)
+    if frames <= 0:
+        raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
+    return Sound(path, file, frames)
 
 
 def probe(path: Path | str) -> AudioInfo:

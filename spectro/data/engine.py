@@ -20,7 +20,7 @@ Task = Mapping[str, Any]
 Result = dict[str, Any]
 Work = Callable[[Mapping[str, Any], Task], Result]
 
-COMMAND = (sys.executable, "-m", "spectro.data.engine")
+WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from spectro.data.engine import work; work()"
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),  # one process, one core
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # else glibc hands the arrays
@@ -114,9 +114,12 @@ def run(
 
 
 def _start(hello: str, processes: set[subprocess.Popen[str]], lock: threading.Lock) -> subprocess.Popen[str]:
-    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
-        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+        (sys.executable, "-c", WORKER, json.dumps(sys.path)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, **ENVIRONMENT},
     )
     with lock:
         processes.add(process)
@@ -174,7 +177,3 @@ def _answer(function: Work, shared: Mapping[str, Any], task: Task) -> dict[str, 
         return {"raised": type(error).__name__, "message": str(error), "reason": getattr(error, "reason", "")}
     except Exception:
         return {"raised": "RuntimeError", "message": traceback.format_exc()}
-
-
-if __name__ == "__main__":
-    work()

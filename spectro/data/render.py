@@ -133,22 +133,17 @@ def render(
         read_config(folder / "config.json")
     else:
         write_text(folder / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-    shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
-    tasks = [{"clip": clip.id} for clip in found.clips]
-    results: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, Failure] = {}
-    for task, result in _shown(engine.run(render_one, shared, tasks, workers=workers), len(tasks), progress):
-        clip = task["clip"]
-        if result is None:
-            message = f"{found.root / clip} killed the process that rendered it (no memory, or a fault in a decoder)"
-            result = {"failure": {"reason": "crashed", "message": message}, "seconds": 0.0}
+    results = {}
+    for clip, result in _rendered(found, folder, config, workers, progress):
         results[clip] = result
-        if result["failure"]:
-            failed[clip] = Failure(path=clip, seconds=result["seconds"], **result["failure"])
-            if strict:
-                raise AudioError(failed[clip].reason, failed[clip].message)
+        if strict and result["failure"]:
+            raise AudioError(result["failure"]["reason"], result["failure"]["message"])
     clips = [replace(clip, seconds=results[clip.id]["seconds"]) for clip in found.clips]
-    failures = tuple(failed[clip.id] for clip in clips if clip.id in failed)
+    failures = tuple(
+        Failure(path=clip.id, seconds=clip.seconds, **results[clip.id]["failure"])
+        for clip in clips
+        if results[clip.id]["failure"]
+    )
     rows = [(f.path, f.reason, f"{f.seconds:.3f}", f.message) for f in failures]
     write_csv(data / "failed.csv", ("path", "reason", "seconds", "message"), rows)
     if len(failures) == len(clips):
@@ -157,15 +152,27 @@ def render(
     segments = [
         Segment(clip=clip, start=start, seconds=config.segment.seconds)
         for clip in clips
-        if clip.id not in failed
         for start in results[clip.id]["starts"]
     ]
     write_clips(data / "clips.csv", clips)
     _sweep(data)
     write_segments(folder / "segments.csv", segments)
-    made = sum(results[clip.id]["made"] for clip in clips if clip.id not in failed)
+    made = sum(result["made"] for result in results.values())
     store = open_store(data, config.fingerprint())
     return Rendering(data=data, store=store, made=made, reused=len(segments) - made, failed=failures)
+
+
+def _rendered(
+    found: Scan, folder: Path, config: RenderConfig, workers: int, progress: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each clip's id with what `render_one` returned, as they are finished."""
+    shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
+    tasks = [{"clip": clip.id} for clip in found.clips]
+    for task, result in _shown(engine.run(render_one, shared, tasks, workers=workers), len(tasks), progress):
+        if result is None:
+            path = found.root / task["clip"]
+            result = _failed("crashed", f"{path} killed the process that rendered it (no memory, or a faulty decoder)")
+        yield task["clip"], result
 
 
 def select(found: Scan, exclude: Path | str | None) -> Scan:
@@ -182,7 +189,10 @@ def select(found: Scan, exclude: Path | str | None) -> Scan:
 
 
 def render_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Render what is missing of one clip; the work of one engine task."""
+    """Render what is missing of one clip; the work of one engine task.
+
+    Returns `starts` of its pictures, how many were `made`, its `seconds`, and a `failure` (reason, message) or None.
+    """
     path = Path(shared["root"]) / task["clip"]
     place = _Place(folder=Path(shared["folder"]), clip=task["clip"], config=_config(shared["config"]), path=path)
     seconds = 0.0
@@ -201,8 +211,12 @@ def render_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
     except AudioError as error:
         for start in starts:
             place.target(start).unlink(missing_ok=True)
-        return {"seconds": seconds, "failure": {"reason": error.reason, "message": str(error)}}
+        return _failed(error.reason, str(error), seconds)
     return {"starts": starts, "made": made, "seconds": seconds, "failure": None}
+
+
+def _failed(reason: str, message: str, seconds: float = 0.0) -> dict[str, Any]:
+    return {"starts": [], "made": 0, "seconds": seconds, "failure": {"reason": reason, "message": message}}
 
 
 @dataclass(frozen=True, kw_only=True)

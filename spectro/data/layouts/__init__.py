@@ -54,6 +54,9 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
     found = LAYOUTS[layout](source)
     if not found.clips:
         raise DataError(f"{source} lists no clips")
+    for clip in found.clips:
+        if not clip.id.isascii() and clip.id.encode(errors="replace").decode() != clip.id:
+            raise DataError(f"the name of {clip.id!a} in {found.root} is not UTF-8 text; rename it")
     return found
 
 
