@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 
@@ -34,8 +35,11 @@ SYSTEMS = {
 }
 TOGETHER = ("MobileNetV2, ImageNet, frozen then all", "EfficientNet-Lite0, ImageNet, frozen then all")
 SHORT = RenderConfig(mel=MelConfig(sample_rate=32000, n_fft=1024, hop_length=640), segment=SegmentConfig(seconds=5.0))
-CORPORA = {"esc10": (SHORT, 16), "debmusic": (RenderConfig(), 8)}
-"""Settings of the pictures, and epochs of fine-tuning (the larger corpus makes more steps of an epoch)."""
+CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
+    "esc10": (SHORT, {"finetune_epochs": 16}),
+    "debmusic": (RenderConfig(), {"finetune_epochs": 10, "finetune_lr": 2e-4, "bn": "train", "mixup": 0.3}),
+}
+"""Settings of the pictures and of fine-tuning: few tracks, heard in many segments, want more regularization."""
 
 app = App(help=__doc__)
 
@@ -67,7 +71,7 @@ def main(
     """
     name = corpus.resolve().name
     data = out / name / "data"
-    pictures, finetune_epochs = CORPORA[name]
+    pictures, tuning = CORPORA[name]
     spectro.render(corpus / "clips.csv", out=data, config=pictures, progress=True)
     val = 0.0 if by == "official" else 0.1
     splits = spectro.split(data, config=SplitConfig(by=by, folds=folds, val=val))  # type: ignore[arg-type]
@@ -76,7 +80,7 @@ def main(
         if only.lower() not in system.lower():
             continue
         if config.finetune_epochs:
-            config = replace(config, finetune_epochs=finetune_epochs)
+            config = replace(config, **tuning)
         runs = []
         for split in splits:
             run = out / name / f"{slug(system)}-{split.name}"
