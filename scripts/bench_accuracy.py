@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cyclopts import App
 
@@ -21,7 +20,7 @@ LITE = ModelConfig(name="tf_efficientnet_lite0")
 TUNED = FinetuneConfig(epochs=30)
 FROZEN = replace(TUNED, epochs=80, finetune_epochs=0)
 DIRECT = replace(TUNED, epochs=0)
-RANDOM = replace(TUNED, epochs=0, bn="train", finetune_lr=1e-3)
+RANDOM = replace(TUNED, epochs=0, finetune_lr=1e-3)
 
 SYSTEMS = {
     "MobileNetV2, random, frozen": (MOBILENET, FROZEN, "none"),
@@ -35,11 +34,8 @@ SYSTEMS = {
 }
 TOGETHER = ("MobileNetV2, ImageNet, frozen then all", "EfficientNet-Lite0, ImageNet, frozen then all")
 SHORT = RenderConfig(mel=MelConfig(sample_rate=32000, n_fft=1024, hop_length=640), segment=SegmentConfig(seconds=5.0))
-CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
-    "esc10": (SHORT, {"finetune_epochs": 16}),
-    "debmusic": (RenderConfig(), {"finetune_epochs": 10, "finetune_lr": 2e-4, "bn": "train", "mixup": 0.3}),
-}
-"""Settings of the pictures and of fine-tuning: few tracks, heard in many segments, want more regularization."""
+CORPORA = {"esc10": (SHORT, 14), "debmusic": (RenderConfig(), 10)}
+"""Settings of the pictures, and epochs of fine-tuning (an epoch of the larger corpus has more steps)."""
 
 app = App(help=__doc__)
 
@@ -71,7 +67,7 @@ def main(
     """
     name = corpus.resolve().name
     data = out / name / "data"
-    pictures, tuning = CORPORA[name]
+    pictures, finetune_epochs = CORPORA[name]
     spectro.render(corpus / "clips.csv", out=data, config=pictures, progress=True)
     val = 0.0 if by == "official" else 0.1
     splits = spectro.split(data, config=SplitConfig(by=by, folds=folds, val=val))  # type: ignore[arg-type]
@@ -80,7 +76,7 @@ def main(
         if only.lower() not in system.lower():
             continue
         if config.finetune_epochs:
-            config = replace(config, **tuning)
+            config = replace(config, finetune_epochs=finetune_epochs)
         runs = []
         for split in splits:
             run = out / name / f"{slug(system)}-{split.name}"

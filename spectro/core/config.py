@@ -195,13 +195,13 @@ class FinetuneConfig(Config):
     epochs: int = 30
     """Epochs of the head alone, the backbone frozen (from cached features); 0 goes straight to fine-tuning. A network
     of our own, which has nothing to freeze, trains all its layers for this long."""
-    finetune_epochs: int = 8
+    finetune_epochs: int = 10
     """Epochs of fine-tuning after that; 0 leaves the backbone frozen."""
     unfreeze: int = 0
     """Number of last stages of the backbone that are fine-tuned; 0 = all layers."""
     lr: float = 1e-3
     """Learning rate of the head, and of a network trained from scratch."""
-    finetune_lr: float = 3e-4
+    finetune_lr: float = 2e-4
     """Learning rate of the last layer while fine-tuning."""
     layer_decay: float = 1.0
     """Factor on the rate from each layer to the one before it while fine-tuning; 1 = the same rate everywhere."""
@@ -222,13 +222,14 @@ class FinetuneConfig(Config):
     """Largest norm of the gradient; a larger one is scaled down. 0 = never."""
     ema: float = 0.0
     """Decay of a moving average of the weights that is used instead of them; 0 = none, 0.999 is usual."""
-    bn: Literal["train", "frozen"] = "frozen"
-    """Whether batch normalization goes on learning its statistics while fine-tuning; small batches make them poor."""
+    bn: Literal["train", "frozen"] = "train"
+    """Whether batch normalization goes on learning its statistics while fine-tuning; those of photographs do not suit
+    spectrograms, but batches of less than about eight make poor ones."""
     balance: Literal["none", "weights", "sampler", "focal"] = "weights"
     """Against class imbalance: weights in the loss, drawing rare classes more often, or the focal loss."""
     augment: Literal["none", "light", "strong"] = "light"
     """Spectrogram-safe augmentation of the pictures (never flips)."""
-    mixup: float = 0.0
+    mixup: float = 0.3
     """Alpha of the Beta distribution that mixes pairs of pictures, or, in half of the batches, joins them along time;
     0 = never."""
     views: int = 1
