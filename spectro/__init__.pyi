@@ -32,6 +32,8 @@ from .data.verify import verify as verify
 from .evaluation.compare import compare as compare
 from .evaluation.ensemble import ensemble as ensemble
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.explain import Explanation as Explanation
+from .evaluation.explain import explain as explain
 from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import leak_gap as leak_gap
 from .evaluation.report import report as report

@@ -60,6 +60,50 @@ def predict(
     return complain_of(said.failed)
 
 
+@app.command(group=SERVING, sort_key=next(order))
+def explain(
+    run: Path,
+    file: Path,
+    /,
+    *,
+    out: Path = Path("explained"),
+    label: str | None = None,
+    start: float | None = None,
+    device: str = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show what in a sound decided: Grad-CAM, a check by blacking out, and the sound of only what mattered.
+
+    Example: spectro explain runs/resnet50-group song.mp3 --out explained
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run that holds one network.
+    file
+        Audio file.
+    out
+        Folder for the figure, the sounds and the figures.
+    label
+        Class to explain; by default the one that the file is given.
+    start
+        A time within the segment to look at, in seconds; by default the segment that speaks most for the class.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from spectro.evaluation.explain_figure import save_explanation
+
+    made = spectro.explain(run, file, label=label, start=start, device=device)
+    figure, *_ = save_explanation(made, out)
+    if as_json:
+        return put_json({**made.to_dict(), "figure": str(figure)})
+    print(f"{made.label}: {made.probability:.2f} at {made.start:g} s, {made.clip_probability:.2f} in the whole file")
+    areas = ((order, f"{curve.area:.3f}") for order, curve in made.deletions.items())
+    put_table(("blacked out in the order of", "area under the deletion curve (less is better)"), areas)
+    print(f"wrote {figure} and the sounds beside it")
+    return None
+
+
 def timeline(segments: Sequence[dict[str, Any]]) -> str:
     """Say what was heard when, as `"0:00 rock, 0:30 jazz"`: one entry for each change of label."""
     heard = [(label, next(alike)) for label, alike in groupby(segments, key=lambda segment: segment["label"])]
