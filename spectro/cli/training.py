@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, ArgumentCollection, Token
 
 import spectro
-from spectro.cli.shell import TRAINING, Json, app, fields, order, put_json, put_table, speaks
+from spectro.cli.shell import TRAINING, Flag, Json, app, fields, order, put_json, put_table, speaks
 from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.core.errors import ConfigError
+from spectro.training.presets import PRESETS, settings_of
+
+if TYPE_CHECKING:
+    from spectro.core.runs import Run
 
 
 @app.command(group=TRAINING, sort_key=next(order))
@@ -39,7 +47,28 @@ def models(pattern: str = "", /, *, show: str | None = None, as_json: Json = Fal
     return None
 
 
-@app.command(group=TRAINING, sort_key=next(order))
+def fill_in(program: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Set the options that were not given: by --preset, then as in the card of the run that --like names."""
+
+    def given(option: str) -> str:
+        tokens = arguments[option].tokens
+        return tokens[0].value if tokens else ""
+
+    def fill(values: Mapping[str, Any], source: str) -> None:
+        for name, value in values.items():
+            option = "--" + name.replace("_", "-")
+            if not arguments[option].tokens:
+                arguments[option].append(Token(keyword=option, value=str(value), source=source))
+
+    preset, like = given("--preset"), given("--like")
+    fill(PRESETS.get(preset, {}), f"--preset {preset}")  # an unknown one is complained of when it is converted
+    if like:
+        network, config, split = settings_of(like)
+        settings = network.to_dict() | config.to_dict() | {"split": split}
+        fill({"backbone": settings.pop("name"), **settings}, f"--like {like}")
+
+
+@app.command(group=TRAINING, sort_key=next(order), config=fill_in)
 def finetune(
     data: Path,
     /,
@@ -50,6 +79,11 @@ def finetune(
     split: str = "group",
     out: Path | None = None,
     fingerprint: str | None = None,
+    preset: Literal["quick", "standard", "thorough"] = "standard",
+    like: Path | None = None,
+    seeds: int = 1,
+    tensorboard: Flag = False,
+    mlflow: Flag = False,
     config: Annotated[FinetuneConfig, fields("Training")] = FinetuneConfig(),  # noqa: B008
 ) -> None:
     """Train a model: the head on a frozen backbone, then all layers at a lower rate; or a custom CNN from scratch.
@@ -71,20 +105,56 @@ def finetune(
     split
         Name of the split.
     out
-        Folder of the run; by default runs/<backbone>-<split>.
+        Folder of the run; by default runs/BACKBONE-SPLIT.
     fingerprint
         Which pictures, if data holds several configurations.
+    preset
+        Several settings at once: quick trains the head alone, thorough longer and on more views. What is given as an
+        option of its own counts.
+    like
+        Folder of a finished run, whose model, training and split are the defaults.
+    seeds
+        How many runs to train, from --seed upwards, each in a folder seed-NUMBER of --out.
+    tensorboard
+        Also write each epoch for TensorBoard, into the run's folder.
+    mlflow
+        Also log each epoch to MLflow.
     """
+    if seeds < 1:
+        raise ConfigError(f"seeds is {seeds}, but must be at least 1")
     network = dataclasses.replace(network, name=model) if model is not None else network
-    run = spectro.finetune(
-        data,
-        out=out or Path("runs", f"{network.name}-{split}"),
-        model=network,
-        config=config,
-        split=split,
-        weights=weights,
-        fingerprint=fingerprint,
-        progress=True,
-    )
-    if speaks():
+    out = out or Path("runs", f"{network.name}-{split}")
+    track = [name for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)) if wanted]
+    runs = [
+        spectro.finetune(
+            data,
+            out=out / f"seed-{seed}" if seeds > 1 else out,
+            model=network,
+            config=dataclasses.replace(config, seed=seed),
+            split=split,
+            weights=weights,
+            fingerprint=fingerprint,
+            track=track,
+            progress=True,
+        )
+        for seed in range(config.seed, config.seed + seeds)
+    ]
+    if not speaks():
+        return
+    for run in runs:
         print(f"trained {run.path}; its scores: spectro evaluate {run.path}")
+    if len(runs) > 1:
+        put_spread(runs)
+
+
+def put_spread(runs: Sequence[Run]) -> None:
+    """Print mean and deviation of the test figures of runs that differ in their seed."""
+    from spectro.evaluation.repeats import summarize
+
+    spread = summarize(runs)["spread"]
+    rows = [
+        (f"{level} {name}", f"{figure['mean']:.3f}", f"{figure['deviation']:.3f}")
+        for level, figures in spread.items()
+        for name, figure in figures.items()
+    ]
+    put_table((f"test figure of {len(runs)} seeds", "mean", "deviation"), rows)

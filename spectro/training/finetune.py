@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from spectro.training.checkpoint import claim, discard_checkpoint, load_checkpoi
 from spectro.training.dataset import Dataset
 from spectro.training.devices import explained, on_first, set_up
 from spectro.training.embeddings import cache_key, cached_features
-from spectro.training.loop import Stage, Task, fit
+from spectro.training.loop import Progress, Stage, Task, fit
+from spectro.training.tracking import TRACKERS
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -42,6 +44,7 @@ def finetune(
     split: str = "group",
     weights: str = "auto",
     fingerprint: str | None = None,
+    track: Sequence[str] = (),
     progress: bool = False,
 ) -> Run:
     """Train a model on the pictures of `data` and leave everything needed to use it again in the folder `out`.
@@ -63,11 +66,15 @@ def finetune(
         `auto`, `none`, `hub` or a file: where the pretrained weights come from.
     fingerprint
         which pictures, when `data` holds several configurations.
+    track
+        `tensorboard`, `mlflow`: where else than in `history.csv` each epoch is written down.
     progress
         draw a progress bar.
 
     Raises
     ------
+    ConfigError
+        a setting does not fit the model, the number of processes or the installed packages.
     DataError
         the split lacks clips or classes.
     RunError
@@ -77,7 +84,8 @@ def finetune(
     """
     model, config = model or ModelConfig(), config or FinetuneConfig()
     started = time.perf_counter()
-    dataset = Dataset.open(data, split, fingerprint)
+    fabric = set_up(config.device, config.precision)
+    dataset = on_first(fabric, lambda: Dataset.open(data, split, fingerprint))
     run = Run(Path(out))
     job = {
         "model": model.to_dict(),
@@ -86,7 +94,6 @@ def finetune(
         "pictures": dataset.store.fingerprint,
         "weights": weights,
     }
-    fabric = set_up(config.device, config.precision)
     processes, smallest = fabric.world_size, min(config.batch_size, config.head_batch_size)
     if processes > 1 and smallest < 2 * processes:
         raise ConfigError(
@@ -102,7 +109,17 @@ def finetune(
     columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
     state = load_checkpoint(run)
     began = started - state.seconds
-    with explained(fabric, run):
+    with explained(fabric, run), ExitStack() as opened:
+        trackers = [
+            opened.enter_context(TRACKERS[name](run, {**model.to_dict(), **config.to_dict()}))
+            for name in (track if fabric.is_global_zero else ())
+        ]
+
+        def save(state: Progress) -> None:
+            save_checkpoint(run, state, began)
+            for tracker in trackers:
+                tracker(state.history[-1])
+
         with rich.progress.Progress(*columns, console=console, disable=console.quiet) as bar:
             for stage in _stages(network, model, config, dataset, fabric, origin, state.stage, bar):
                 total = stage.epochs * len(dataset.folds["train"])
@@ -114,7 +131,7 @@ def finetune(
                     _task(dataset, config, fabric.device),
                     config,
                     state,
-                    save=lambda progress: save_checkpoint(run, progress, began),
+                    save=save,
                     tick=lambda items, ticker=ticker: bar.advance(ticker, items),  # type: ignore[misc]
                     tell=console.print,
                 )
