@@ -29,6 +29,7 @@ from .data.sheet import sheet as sheet
 from .data.splits import split as split
 from .data.verify import Verified as Verified
 from .data.verify import verify as verify
+from .evaluation.card import model_card as model_card
 from .evaluation.compare import compare as compare
 from .evaluation.ensemble import ensemble as ensemble
 from .evaluation.evaluate import evaluate as evaluate
@@ -39,4 +40,5 @@ from .evaluation.leak_gap import leak_gap as leak_gap
 from .evaluation.report import report as report
 from .serving.predict import Predicted as Predicted
 from .serving.predict import predict as predict
+from .serving.publish import push as push
 from .training.finetune import finetune as finetune

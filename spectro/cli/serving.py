@@ -1,4 +1,4 @@
-"""Commands that use a finished run on sounds of your own."""
+"""Commands that use a finished run on sounds of your own, or pass it on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import spectro
-from spectro.cli.shell import SERVING, Json, app, complain_of, order, put_json, put_table
+from spectro.cli.shell import SERVING, Flag, Json, app, complain_of, order, put_json, put_table
 
 
 @app.command(group=SERVING, sort_key=next(order))
@@ -102,6 +102,46 @@ def explain(
     put_table(("blacked out in the order of", "area under the deletion curve (less is better)"), areas)
     print(f"wrote {figure} and the sounds beside it")
     return None
+
+
+@app.command(group=SERVING, sort_key=next(order))
+def card(run: Path, /, *, out: Path | None = None, data_licence: str = "") -> None:
+    """Write the Markdown model card of a run: data, split, leaks, figures with intervals, limits, licences, use.
+
+    Example: spectro card runs/resnet50-group --data-licence CC-BY-4.0
+
+    Parameters
+    ----------
+    run
+        Folder of a run that was evaluated.
+    out
+        The file; by default README.md in the run's folder.
+    data_licence
+        Licence of the sound that the model learnt from.
+    """
+    from spectro.evaluation.card import save_card
+
+    print(f"wrote {save_card(run, out=out, data_licence=data_licence)}")
+
+
+@app.command(group=SERVING, sort_key=next(order))
+def push(run: Path, target: str, /, *, private: Flag = False, data_licence: str = "") -> None:
+    """Upload a run to the Hugging Face hub: weights, card and model card, never checkpoints or predictions.
+
+    Example: spectro push runs/resnet50-group hf:owner/name
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run that holds one network and was evaluated.
+    target
+        hf:owner/name; the repository is made if it is not there.
+    private
+        Make it visible to its owner only, if it is made.
+    data_licence
+        Licence of the sound that the model learnt from, for the model card if there is none yet.
+    """
+    print(f"uploaded to {spectro.push(run, target, private=private, data_licence=data_licence)}")
 
 
 def timeline(segments: Sequence[dict[str, Any]]) -> str:
