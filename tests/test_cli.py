@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from spectro import cli
-from spectro.cli import serving
+from spectro.cli import serving, shell
 
 Spectro = Callable[..., tuple[int, str, str]]
 COMMANDS = ["datasets check", *(name for name in cli.app if not name.startswith("-"))]
@@ -186,6 +186,19 @@ def test_data_sets_and_models_are_listed(tmp_path: Path, spectro: Spectro) -> No
     assert "MFCC" in spectro("models", "--show", "A-lstm")[1]
     assert json.loads(spectro("models", "--show", "test_resnet", "--json")[1])["gmacs"] > 0
     assert "did you mean 'resnet50'?" in spectro("models", "--show", "resnett50")[2]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        ({"value": 0.742, "low": 0.61, "high": 1.0}, ".74 (.61-1.00)"),
+        ({"value": 0.0, "low": -0.05, "high": 0.05}, ".00 (-.05 to .05)"),
+        ({"value": 0.5, "low": None, "high": None}, ".50"),
+        (None, "-"),
+    ],
+)
+def test_an_interval_is_short_and_cannot_be_misread(estimate: dict[str, float | None] | None, text: str) -> None:
+    assert shell.interval(estimate) == text
 
 
 def test_a_timeline_has_an_entry_for_each_change() -> None:

@@ -84,4 +84,5 @@ def interval(estimate: dict[str, float | None] | None) -> str:
         "" if figure is None else f"{figure:.2f}".replace("0.", ".", 1)
         for figure in (estimate["value"], estimate["low"], estimate["high"])
     )
-    return f"{value} ({low}-{high})" if low else value
+    between = " to " if low.startswith("-") else "-"
+    return f"{value} ({low}{between}{high})" if low else value
