@@ -117,6 +117,7 @@ def test_tensorboard_gets_every_epoch(data: Path, tmp_path: Path) -> None:
 
 def test_mlflow_gets_settings_and_every_epoch(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # the store that needs no database
     mlflow.set_tracking_uri(tmp_path / "mlruns")
     run = finetune(data, out=tmp_path / "run", model=TINY, config=SHORT, weights="none", track=["mlflow"])
     logged = mlflow.MlflowClient().get_metric_history((run.path / "mlflow-run").read_text(), "val_clip_f1")

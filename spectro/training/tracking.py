@@ -39,7 +39,11 @@ def mlflow(run: Run, settings: Mapping[str, Any]) -> Iterator[Callable[[Row], No
     """Log to where MLFLOW_TRACKING_URI says; a resumed training goes on in its MLflow run."""
     package = _package("mlflow", "mlflow")
     known = run.path / "mlflow-run"
-    with package.start_run(known.read_text() if known.exists() else None, run_name=run.name) as active:
+    try:
+        active = package.start_run(known.read_text() if known.exists() else None, run_name=run.name)
+    except package.MlflowException as error:
+        raise ConfigError(f"MLflow cannot log: {error}") from None
+    with active:
         if not known.exists():
             known.write_text(active.info.run_id)
             package.log_params(settings)
