@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -87,7 +88,8 @@ class Sound:
         channels = self.info.channels
         native = self._file.subtype in INT16_SUBTYPES and self._file.format not in COMPRESSED
         raw = np.empty((BLOCK, channels), np.int16 if native else np.float32)
-        floats, mono = np.empty((BLOCK, channels), np.float32), np.empty(BLOCK, np.float32)
+        floats = np.empty((BLOCK, channels), np.float32) if native else raw
+        mono = np.empty(BLOCK, np.float32)
         weights = np.full(channels, 1 / (32768 * channels) if native else 1 / channels, np.float32)
         done, count = 0, BLOCK
         while count == BLOCK:
@@ -99,9 +101,10 @@ class Sound:
             if channels == 1:
                 block = np.multiply(raw[:count, 0], weights[0], out=mono[:count])
             else:
-                floats[:count] = raw[:count]
+                if native:
+                    np.copyto(floats[:count], raw[:count])
                 block = np.matmul(floats[:count], weights, out=mono[:count])
-            if not native and not np.isfinite(block).all():
+            if not native and not math.isfinite(np.dot(block, block)):
                 message = f"{self.path} holds samples that are NaN or infinite; export it again from its source"
                 raise AudioError("not-finite", message)
             yield block
