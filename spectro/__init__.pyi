@@ -31,12 +31,15 @@ from .data.verify import Verified as Verified
 from .data.verify import verify as verify
 from .evaluation.card import model_card as model_card
 from .evaluation.compare import compare as compare
+from .evaluation.doubt import Doubt as Doubt
+from .evaluation.doubt import doubt as doubt
 from .evaluation.ensemble import ensemble as ensemble
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.explain import Explanation as Explanation
 from .evaluation.explain import explain as explain
 from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import leak_gap as leak_gap
+from .evaluation.learning_curve import learning_curve as learning_curve
 from .evaluation.report import report as report
 from .serving.predict import Predicted as Predicted
 from .serving.predict import predict as predict

@@ -73,7 +73,7 @@ def model_card(run: Run | Path | str, *, data_licence: str = "") -> str:
         weights=weights,
         weights_licence=weights.get("licence") or "",
         data_licence=data_licence,
-        feature=card["feature"]["config"] if "feature" in card else None,
+        feature=card["feature"]["config"] if (card.get("feature") or {}).get("name") == "mel" else None,
     )
 
 

@@ -113,7 +113,7 @@ def explain(
     Raises
     ------
     RunError
-        the run holds no network, but an ensemble.
+        the run is an ensemble, holds no network, or one that hears something else than mel-spectrograms.
     ConfigError
         the model has no such class, or the file is shorter than `start`.
     AudioError
@@ -124,6 +124,9 @@ def explain(
     if members:
         names = ", ".join(str(run.path / member["path"]) for member in members)
         raise RunError(f"{run.path} is an ensemble; explain one of its members: {names}")
+    feature = run.card()["feature"]["name"]
+    if feature != "mel":
+        raise RunError(f"{run.path} hears '{feature}', but only mel-spectrograms have the axes that are drawn here")
     classifier = bundle.load(run, device)
     network = getattr(classifier, "network", None)
     if not isinstance(network, Network):

@@ -1,0 +1,87 @@
+"""Commands that question the data: what more of it would bring, and which labels may be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import spectro
+from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
+from spectro.core.config import ModelConfig
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def curve(
+    data: Path,
+    /,
+    *,
+    split: str = "group",
+    backbone: str = ModelConfig().name,
+    weights: str = "auto",
+    fingerprint: str | None = None,
+    out: Path = Path("curve.csv"),
+    as_json: Json = False,
+) -> None:
+    """Draw clip accuracy against the share of training groups, for a cheap head on frozen features, and beyond.
+
+    Example: spectro curve data --backbone resnet50 --out curve.csv
+
+    Parameters
+    ----------
+    data
+        Folder that render and split made.
+    split
+        Name of the split.
+    backbone
+        A timm model whose features are used as they are.
+    weights
+        Pretrained weights: auto, none, hub, or a file.
+    fingerprint
+        Which pictures, if data holds several configurations.
+    out
+        CSV file; the figure is written beside it.
+    """
+    from spectro.evaluation.learning_curve import save_curve
+
+    model = ModelConfig(name=backbone)
+    points = spectro.learning_curve(data, split=split, model=model, weights=weights, fingerprint=fingerprint)
+    table, picture = save_curve(points, out)
+    if as_json:
+        values = [(p.kind, p.share, p.groups, p.accuracy.to_dict(), p.deviation) for p in points]
+        keys = ("kind", "share", "groups", "accuracy", "deviation")
+        return put_json([dict(zip(keys, value, strict=True)) for value in values])
+    rows = [(p.kind, f"{p.share:.2f}", f"{p.groups:.0f}", interval(p.accuracy.to_dict())) for p in points]
+    put_table(("kind", "share", "training groups", "clip accuracy"), rows)
+    print(f"wrote {table} and {picture}; what is extrapolated by an inverse power law is a guess")
+    return None
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def doubt(runs: list[Path], /, *, fold: str = "test", out: Path | None = None, as_json: Json = False) -> None:
+    """List the clips whose labels are doubted by models that did not train on them; needs cleanlab.
+
+    Example: spectro doubt runs/cnn5-group-1 runs/cnn5-group-2 runs/cnn5-group-3 --out doubted.csv
+
+    Parameters
+    ----------
+    runs
+        Folders of the runs of a cross-validation; each is asked about its own test clips only.
+    fold
+        Which predictions: test or val.
+    out
+        CSV file to write.
+    """
+    found = spectro.doubt(runs, fold=fold)
+    if out is not None:
+        from spectro.evaluation.doubt import save_doubts
+
+        save_doubts(found, out)
+    if as_json:
+        return put_json([dataclasses.asdict(one) for one in found])
+    rows = [
+        (one.clip, one.label, one.suggested, f"{one.label_probability:.2f}", f"{one.suggested_probability:.2f}")
+        for one in found
+    ]
+    put_table(("clip", "label", "suggested", "p(label)", "p(suggested)"), rows)
+    print(f"{len(found)} labels are doubted: listen to them; a doubt is no verdict")
+    return None
