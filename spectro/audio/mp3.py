@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +12,8 @@ KBITS = {
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 MONO = 3
+CHUNK = 1 << 20  # bytes looked at together
+LONGEST = 2048  # bytes, more than any frame has
 STREAK = 3  # frames that must follow each other before a sync word is believed
 
 
@@ -22,24 +23,18 @@ def with_length(path: Path) -> Counted | None:
     Without a count libsndfile guesses the length from the first frames and stops there: where the bit rate varies,
     that may be the middle of a clip, or seconds beyond its end.
     """
-    if path.stat().st_size == 0:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        begin = _sync(data, _tag_bytes(data))
-        if begin is None:
+    with path.open("rb") as file:
+        begin = _tag_bytes(file.read(10))
+        file.seek(begin)
+        head = file.read(CHUNK)
+        sync = _sync(head, 0)
+        if sync is None:
             return None
-        first = bytes(data[begin : begin + _frame_bytes(data, begin)])
+        first = head[sync : sync + _frame_bytes(head, sync)]
         if any(mark in first for mark in (b"Xing", b"Info", b"VBRI")):
             return None
-        count, at = 0, begin
-        while at < len(data):
-            step = _frame_bytes(data, at)
-            count += step > 0
-            following = at + step if step else _sync(data, at + 1)  # rubbish in between, or a tag at the end
-            if following is None:
-                break
-            at = following
-    return Counted(path.open("rb"), begin, _count_frame(first, count))
+        count = _count(file, begin + sync)
+    return Counted(path.open("rb"), begin + sync, _count_frame(first, count))
 
 
 class Counted(io.RawIOBase):
@@ -75,17 +70,35 @@ class Counted(io.RawIOBase):
         super().close()
 
 
-def _tag_bytes(data: mmap.mmap) -> int:
-    """Return the length of the ID3v2 tag in front."""
-    if data[:3] != b"ID3" or len(data) < 10:
+def _tag_bytes(head: bytes) -> int:
+    """Return the length of the ID3v2 tag that begins with these ten bytes, 0 if they begin none."""
+    if head[:3] != b"ID3" or len(head) < 10:
         return 0
     size = 0
-    for byte in data[6:10]:
+    for byte in head[6:10]:
         size = size << 7 | byte & 0x7F
     return 10 + size
 
 
-def _sync(data: mmap.mmap, at: int) -> int | None:
+def _count(file: BinaryIO, begin: int) -> int:
+    """Return the number of frames from `begin` on, passing over rubbish in between and tags at the end."""
+    count, at, last = 0, begin, False
+    while not last:
+        file.seek(at)
+        data = file.read(CHUNK)
+        last = len(data) < CHUNK
+        end = len(data) if last else CHUNK - STREAK * LONGEST  # so that what follows a frame can be seen
+        here = 0
+        while here < end:
+            step = _frame_bytes(data, here)
+            count += step > 0
+            sync = here + step if step else _sync(data, here)
+            here = end if sync is None or (not step and sync > end) else sync
+        at += here
+    return count
+
+
+def _sync(data: bytes, at: int) -> int | None:
     """Return where the next frame begins that others follow, or None."""
     while (at := data.find(b"\xff", at)) >= 0:
         follower = at
@@ -100,7 +113,7 @@ def _sync(data: mmap.mmap, at: int) -> int | None:
     return None
 
 
-def _frame_bytes(data: mmap.mmap, at: int) -> int:
+def _frame_bytes(data: bytes, at: int) -> int:
     """Return the length of the layer III frame whose header stands at `at`, or 0 where there is none."""
     head = data[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
