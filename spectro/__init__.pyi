@@ -40,6 +40,8 @@ from .evaluation.explain import explain as explain
 from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import leak_gap as leak_gap
 from .evaluation.learning_curve import learning_curve as learning_curve
+from .evaluation.repeats import compare_folds as compare_folds
+from .evaluation.repeats import summarize as summarize
 from .evaluation.report import report as report
 from .serving.predict import Predicted as Predicted
 from .serving.predict import predict as predict

@@ -1,4 +1,4 @@
-"""Commands that question the data: what more of it would bring, and which labels may be wrong."""
+"""Commands that look behind single scores: folds and seeds summed up, what more data would bring, doubtful labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,42 @@ from pathlib import Path
 import spectro
 from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
 from spectro.core.config import ModelConfig
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def summarize(runs: list[Path], /, *, against: list[Path] | None = None, as_json: Json = False) -> None:
+    """Sum up the folds of a cross-validation, pooled, or the seeds of one split, as mean and deviation.
+
+    Example: spectro summarize runs/a-1 runs/a-2 runs/a-3 --against runs/b-1 --against runs/b-2 --against runs/b-3
+
+    Parameters
+    ----------
+    runs
+        Folders of runs of one recipe, that differ in their fold or in their seed only.
+    against
+        Runs of another recipe on the same folds in the same order: the corrected t-test of Nadeau and Bengio.
+    """
+    found = spectro.summarize(runs)
+    if against:
+        found = {**found, "against": spectro.compare_folds(runs, against)}
+    if as_json:
+        return put_json(found)
+    pooled = found.get("pooled", {})
+    rows = [
+        (
+            f"{level} {name}",
+            f"{figure['mean']:.3f}",
+            f"{figure['deviation']:.3f}",
+            interval(pooled.get(level, {}).get(name)),
+        )
+        for level, figures in found["spread"].items()
+        for name, figure in figures.items()
+    ]
+    put_table((f"over {found['runs']} {found['kind']}", "mean", "deviation", "all clips pooled"), rows)
+    if against:
+        test = found["against"]
+        print(f"clip accuracy, first - second: {test['difference']:+.3f}, t = {test['t']:.2f}, p = {test['p']:.3f}")
+    return None
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
