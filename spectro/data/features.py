@@ -226,10 +226,15 @@ def extract(
 def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[float, Values]]:
     """Yield the start in seconds and the feature of each segment of one audio file.
 
-    Extraction and prediction both call this and nothing else; raises AudioError when the file cannot be used.
+    Extraction and prediction both call this and nothing else; raises AudioError, possibly after some segments, when the
+    file cannot be used or is silent from start to end.
     """
+    heard = False
     for start, samples in read_segments(Path(path), extraction.sample_rate, extraction.segment):
+        heard = heard or bool(samples.any())
         yield start, extraction.compute(samples)
+    if not heard:
+        raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
 
 
 def extract_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:

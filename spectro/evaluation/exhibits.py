@@ -89,7 +89,8 @@ class Source:
             missing.append("The card does not name the data, so there are no pictures and sounds.")
             return None
         try:
-            return cls(open_store(folder, (card.get("feature") or {}).get("fingerprint")))
+            pictures = (card.get("data") or {}).get("pictures") or (card.get("feature") or {}).get("fingerprint")
+            return cls(open_store(folder, pictures))
         except DataError as error:
             missing.append(f"There are no pictures and sounds, because the data is not at hand: {error}.")
             return None

@@ -62,7 +62,7 @@ class Cnn2d:
 
 def _a(filters: Sequence[int], *widths: int) -> Cnn2d:
     kernels = ((4, 4), (3, 3), (2, 2))  # the pools too: so 40 coefficients fit and 13 do not, as in the study's table
-    return Cnn2d(filters=filters, kernels=kernels, pools=kernels, dense=widths, dropout=0.3)
+    return Cnn2d(filters=filters, kernels=kernels, pools=kernels, dense=widths, dropout=0.3, standardize=True)
 
 
 _MFCC, _STFT, _MEL = "MFCC [coefficients, frames]", "dB STFT [bins, frames]", "mel-spectrogram [bands, frames]"

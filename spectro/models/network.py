@@ -31,6 +31,11 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
+    def refit(self, mean: float, std: float) -> None:
+        """Take other numbers for every channel: those of features, which have units of their own."""
+        self.mean.fill_(mean)
+        self.std.fill_(std)
+
     def forward(self, pictures: Tensor) -> Tensor:
         """Return `(pictures - mean) / std`."""
         return (pictures - self.mean) / self.std

@@ -20,6 +20,7 @@ from spectro.core.errors import AudioError, DataError
 from spectro.core.predictions import Predictions, Probs
 from spectro.core.runs import Run
 from spectro.core.tables import Clip, Segment
+from spectro.data.features import Extraction, extract_clip
 from spectro.data.render import Failure, render_clip
 from spectro.evaluation.calibration import apply_temperature
 from spectro.evaluation.combine import Combination
@@ -87,7 +88,7 @@ def predict(
     run = run if isinstance(run, Run) else Run.open(run)
     paths = _audio_files([files] if isinstance(files, str | Path) else files)
     classifiers = {leaf.path: bundle.load(leaf, device) for leaf in _leaves(run)}
-    configs = {path: RenderConfig.from_dict(one.card["feature"]["config"]) for path, one in classifiers.items()}
+    configs = {path: _heard_as(one.card["feature"]) for path, one in classifiers.items()}
     console = rich.console.Console(stderr=True, quiet=not progress)
     said: dict[Path, Predictions] = {}
     failed: dict[Path, Failure] = {}
@@ -141,24 +142,34 @@ def _members(run: Run) -> list[Run]:
     return [Run.open(Path(os.path.normpath(run.path / member["path"]))) for member in run.card().get("members") or []]
 
 
+def _heard_as(feature: Mapping[str, Any]) -> RenderConfig | Extraction:
+    """Return the settings of the pictures, or of the feature, that a card names."""
+    if feature["name"] == "mel":
+        return RenderConfig.from_dict(feature["config"])
+    return Extraction.from_dict(feature["name"], feature["config"])
+
+
 def _pictures(
-    paths: Iterable[Path], config: RenderConfig, failed: dict[Path, Failure]
-) -> Iterator[tuple[Segment, NDArray[np.uint8]]]:
-    """Yield every segment with its picture; a file that breaks off is filed in `failed`."""
+    paths: Iterable[Path], config: RenderConfig | Extraction, failed: dict[Path, Failure]
+) -> Iterator[tuple[Segment, NDArray[Any]]]:
+    """Yield every segment with its picture or feature; a file that breaks off is filed in `failed`."""
     for path in paths:
         clip = Clip(id=str(path), label="", group=str(path))
         seconds = 0.0
         try:
             seconds = probe(path).seconds
-            for start, picture in render_clip(path, config):
-                yield Segment(clip=clip, start=start, seconds=config.segment.seconds), picture
+            found: Iterator[tuple[float, NDArray[Any]]] = (
+                render_clip(path, config) if isinstance(config, RenderConfig) else extract_clip(path, config)
+            )
+            for start, array in found:
+                yield Segment(clip=clip, start=start, seconds=config.segment.seconds), array
         except AudioError as error:
             failed[path] = Failure(path=str(path), reason=error.reason, seconds=seconds, message=str(error))
 
 
 def _judge(
     classifiers: Mapping[Path, Classifier],
-    pictures: Iterator[tuple[Segment, NDArray[np.uint8]]],
+    pictures: Iterator[tuple[Segment, NDArray[Any]]],
 ) -> dict[Path, Predictions]:
     """Return what each classifier says of each segment, going through the pictures once, a block at a time."""
     segments: list[Segment] = []

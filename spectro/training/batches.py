@@ -24,10 +24,14 @@ ON_DEVICE_SHARE = 0.25
 def to_input(array: NDArray[Any] | Tensor) -> Tensor:
     """Return what a module eats.
 
-    8-bit pictures `[n, bands, frames]` become `[n, 1, bands, frames]` in 0..1; features only become 32-bit floats.
+    8-bit pictures `[n, bands, frames]` become `[n, 1, bands, frames]` in 0..1; features of that shape, and vectors
+    `[n, values]` as `[n, 1, values, 1]`, keep their units; maps of a frozen backbone only become 32-bit floats.
     """
     tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.unsqueeze(1).float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+    if tensor.ndim == 2:
+        tensor = tensor.unsqueeze(2)
+    inputs = tensor.unsqueeze(1).float() if tensor.ndim == 3 else tensor.float()
+    return inputs / 255 if tensor.dtype == torch.uint8 else inputs
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,11 +20,13 @@ from spectro.core.errors import RunError
 from spectro.core.predictions import Probs
 from spectro.core.runs import Run, environment
 from spectro.core.tables import Fold
-from spectro.models import build
+from spectro.models import build, classical
 from spectro.training.batches import Batches, predict_logits, softmax
-from spectro.training.dataset import Dataset
+from spectro.training.dataset import Dataset, Items
 
 BATCH_SIZE = 32
+PIPELINE = "model.skops"
+"""Name of the file that holds a scikit-learn pipeline."""
 
 
 class Classifier(Protocol):
@@ -40,8 +42,8 @@ class Classifier(Protocol):
         """Class names, in the order of the columns of the probabilities."""
         ...
 
-    def predict_proba(self, pictures: NDArray[np.uint8]) -> Probs:
-        """Return probabilities `[items, classes]` of pictures `[items, bands, frames]`."""
+    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
+        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
         ...
 
 
@@ -58,10 +60,29 @@ class TorchClassifier:
         """Class names, in the order of the columns of the probabilities."""
         return tuple(self.card["labels"])
 
-    def predict_proba(self, pictures: NDArray[np.uint8]) -> Probs:
-        """Return probabilities `[items, classes]` of pictures `[items, bands, frames]`."""
-        batches = Batches(pictures, self.device, BATCH_SIZE)
-        return softmax(predict_logits(self.network, batches, np.arange(len(pictures))))
+    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
+        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
+        batches = Batches(arrays, self.device, BATCH_SIZE)
+        return softmax(predict_logits(self.network, batches, np.arange(len(arrays))))
+
+
+@dataclass(frozen=True)
+class SklearnClassifier:
+    """A scikit-learn pipeline with its card."""
+
+    card: Mapping[str, Any]
+    pipeline: Any
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of the probabilities."""
+        return tuple(self.card["labels"])
+
+    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
+        """Return probabilities `[items, classes]` of feature vectors `[items, values]`."""
+        probs = np.asarray(self.pipeline.predict_proba(np.asarray(arrays)), dtype=np.float64)
+        shares: Probs = probs / probs.sum(axis=1, keepdims=True)
+        return shares
 
 
 def save(run: Run, dataset: Dataset, network: nn.Module, device: torch.device, facts: Mapping[str, Any]) -> None:
@@ -73,21 +94,27 @@ def save(run: Run, dataset: Dataset, network: nn.Module, device: torch.device, f
         temporary.replace(run.weights_path)
     finally:
         temporary.unlink(missing_ok=True)
-    pictures = dataset.store.pictures()
-    batches = Batches(pictures, device, BATCH_SIZE)
+    batches = Batches(dataset.arrays(), device, BATCH_SIZE)
+    finish(
+        run,
+        dataset,
+        lambda items: softmax(predict_logits(network, batches, items)),
+        {"kind": "torch", **facts, "input": list(dataset.shape)},
+    )
+
+
+def finish(run: Run, dataset: Dataset, say: Callable[[Items], Probs], facts: Mapping[str, Any]) -> None:
+    """Write what a model says of validation and test, and the card with `facts`, which holds its kind."""
     judged: tuple[Fold, ...] = ("val", "test")
     for fold in judged:
         items = dataset.folds[fold]
         if len(items):
-            probs = softmax(predict_logits(network, batches, items))
-            dataset.predictions(items, probs).save(run.predictions_path(fold))
+            dataset.predictions(items, say(items)).save(run.predictions_path(fold))
     run.write_card(
         {
             "name": run.name,
-            "kind": "torch",
             **dataset.facts(),
             **facts,
-            "input": list(pictures.shape[1:]),
             "vote": "soft",
             "temperature": 1.0,
             "environment": environment(),
@@ -108,6 +135,8 @@ def load(run: Run | Path | str, device: str = "auto") -> Classifier:
     """
     run = run if isinstance(run, Run) else Run.open(run)
     card = run.card()
+    if card["kind"] == "sklearn":
+        return SklearnClassifier(card, classical.load(run.path / PIPELINE))
     if card["kind"] != "torch":
         raise RunError(f"{run.path} holds a model of kind '{card['kind']}', not one network")
     config = ModelConfig.from_dict({key: value for key, value in card["model"].items() if key != "parameters"})

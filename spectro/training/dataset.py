@@ -1,4 +1,4 @@
-"""The pictures of a store dealt to the folds of a split: what every kind of model is trained and judged on."""
+"""Pictures or features dealt to the folds of a split: what every kind of model is trained and judged on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
+from spectro.audio.features import FEATURES
+from spectro.core.config import Config
 from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions, Probs
-from spectro.core.tables import FOLDS, Fold, Split, read_split
+from spectro.core.tables import FOLDS, Fold, Segment, Split, read_split
+from spectro.data.features import FeatureStore, extract
 from spectro.data.store import Store, open_store
 
 Items = NDArray[np.int64]
@@ -22,37 +25,61 @@ Items = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Pictures, classes and folds."""
+    """What models eat, classes and folds."""
 
     path: Path
     """The data folder."""
     store: Store
+    """The pictures, and with them the segments."""
     split: Split
     labels: tuple[str, ...]
     """Class names, sorted; their order is that of every model's outputs."""
     truth: Items
-    """`[items]`, class of each segment of the store."""
+    """`[items]`, class of each segment."""
     folds: Mapping[Fold, Items]
-    """Segments of each fold, as indices into the store."""
+    """Segments of each fold, as indices into `segments`."""
+    features: FeatureStore | None = None
+    """What is eaten instead of the pictures, if anything."""
 
     @classmethod
-    def open(cls, data: Path | str, split: str, fingerprint: str | None = None) -> Dataset:
-        """Join the pictures of `data` to the named split.
+    def open(
+        cls,
+        data: Path | str,
+        split: str,
+        fingerprint: str | None = None,
+        feature: str = "mel",
+        feature_config: Config | None = None,
+    ) -> Dataset:
+        """Join the pictures of `data`, or a feature that is computed if it is not there yet, to a split.
+
+        Parameters
+        ----------
+        data
+            folder that `render` and `split` wrote.
+        split
+            name of a split in `data/splits`.
+        fingerprint
+            which pictures, when `data` holds several configurations.
+        feature, feature_config
+            name in `FEATURES` and settings; `mel` is the pictures, whose settings are their own.
 
         Raises
         ------
         DataError
-            the split does not know some pictures, its training or test fold is empty, or a class has no training
+            the split does not know some segments, its training or test fold is empty, or a class has no training
             segment.
         """
         path = Path(data)
-        store = open_store(path, fingerprint)
+        store, features = open_store(path, fingerprint), None
+        if feature != "mel":
+            features = extract(path, feature, config=feature_config, fingerprint=store.fingerprint).store
+        segments = features.segments if features else store.segments
         chosen = read_split(path / "splits", split)
-        labels = tuple(sorted({segment.clip.label for segment in store.segments}))
-        truth = np.array([labels.index(segment.clip.label) for segment in store.segments])
-        fold_of = [chosen.fold_of(segment) for segment in store.segments]
+        labels = tuple(sorted({segment.clip.label for segment in segments}))
+        truth = np.array([labels.index(segment.clip.label) for segment in segments])
+        fold_of = [chosen.fold_of(segment) for segment in segments]
         left_out = set(chosen.facts.get("left_out", ()))  # clips that an official split leaves out on purpose
-        joined = zip(store.segments, fold_of, strict=True)
+        joined = zip(segments, fold_of, strict=True)
         unknown = [s.id for s, fold in joined if fold is None and s.clip.id not in left_out]
         if unknown:
             raise DataError(
@@ -66,11 +93,40 @@ class Dataset:
         untrained = sorted(set(labels) - {labels[k] for k in truth[folds["train"]]})
         if untrained:
             raise DataError(f"split '{split}' has no training clip of class '{untrained[0]}'; split again")
-        return cls(path=path, store=store, split=chosen, labels=labels, truth=truth, folds=folds)
+        return cls(path=path, store=store, split=chosen, labels=labels, truth=truth, folds=folds, features=features)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments, in the order of `arrays`."""
+        return self.features.segments if self.features else self.store.segments
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Bands and frames of one item, as a network sees it: a vector of features is one frame."""
+        bands, *frames = self.arrays().shape[1:]
+        return bands, frames[0] if frames else 1
+
+    def arrays(self) -> NDArray[Any]:
+        """Return `[items, bands, frames]`, 8-bit pictures or 32-bit features, or vectors `[items, values]`."""
+        return self.features.values() if self.features else self.store.pictures()
+
+    def digest(self) -> str:
+        """Hash what `arrays` depends on."""
+        return self.features.digest() if self.features else self.store.digest()
+
+    def scale(self) -> tuple[float, float]:
+        """Return mean and deviation of all numbers of the training items."""
+        arrays = self.arrays()
+        sums = [
+            (float(row.mean(dtype=np.float64)), float(np.square(row, dtype=np.float64).mean()))
+            for row in (arrays[item] for item in self.folds["train"])
+        ]
+        mean, square = np.mean(sums, axis=0)
+        return float(mean), float(np.sqrt(max(square - mean**2, 1e-12)))
 
     def predictions(self, items: Items, probs: Probs) -> Predictions:
         """Return what a model said of `items` as `Predictions`; `probs` is `[items, classes]`."""
-        segments = [self.store.segments[item] for item in items]
+        segments = [self.segments[item] for item in items]
         return Predictions(
             ids=tuple(segment.id for segment in segments),
             clip_ids=tuple(segment.clip.id for segment in segments),
@@ -93,14 +149,16 @@ class Dataset:
 
     def facts(self) -> dict[str, Any]:
         """Return what the card says of the data and the split."""
-        clips = {segment.clip.id: segment.clip for segment in self.store.segments}
+        clips = {segment.clip.id: segment.clip for segment in self.segments}
+        made = self.features
         counts = Counter(clip.label for clip in clips.values())
         return {
             "labels": list(self.labels),
             "feature": {
-                "name": "mel",
-                "fingerprint": self.store.fingerprint,
-                "config": self.store.config.to_dict(),
+                "name": made.extraction.feature if made else "mel",
+                "kind": FEATURES[made.extraction.feature].kind if made else "frames",
+                "fingerprint": made.fingerprint if made else self.store.fingerprint,
+                "config": made.extraction.to_dict() if made else self.store.config.to_dict(),
             },
             "split": {
                 "name": self.split.name,
@@ -113,8 +171,9 @@ class Dataset:
             },
             "data": {
                 "path": str(self.path),
+                "pictures": self.store.fingerprint,
                 "clips": len(clips),
-                "segments": len(self.store.segments),
+                "segments": len(self.segments),
                 "groups": len({clip.group for clip in clips.values()}),
                 "labels": dict(sorted(counts.items())),
             },

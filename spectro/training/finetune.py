@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.core.config import Config, FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
 from spectro.models import NETWORKS, WeightsInfo, build_pretrained
-from spectro.models.network import Network
+from spectro.models.network import Network, Normalize
 from spectro.training import bundle
 from spectro.training.augment import Augment
 from spectro.training.batches import Batches, softmax
@@ -44,10 +45,12 @@ def finetune(
     split: str = "group",
     weights: str = "auto",
     fingerprint: str | None = None,
+    feature: str = "mel",
+    feature_config: Config | None = None,
     track: Sequence[str] = (),
     progress: bool = False,
 ) -> Run:
-    """Train a model on the pictures of `data` and leave everything needed to use it again in the folder `out`.
+    """Train a model on the pictures of `data`, or on another feature, and leave all that is needed to use it in `out`.
 
     The same call after an interruption goes on from the last finished epoch and ends with the same weights, history
     and predictions; after a finished run it returns that run.
@@ -66,6 +69,9 @@ def finetune(
         `auto`, `none`, `hub` or a file: where the pretrained weights come from.
     fingerprint
         which pictures, when `data` holds several configurations.
+    feature, feature_config
+        what the model eats: `mel` is the pictures, any other name of `FEATURES` is computed once, under its settings.
+        Only pictures are augmented.
     track
         `tensorboard`, `mlflow`: where else than in `history.csv` each epoch is written down.
     progress
@@ -85,14 +91,17 @@ def finetune(
     model, config = model or ModelConfig(), config or FinetuneConfig()
     started = time.perf_counter()
     fabric = set_up(config.device, config.precision)
-    dataset = on_first(fabric, lambda: Dataset.open(data, split, fingerprint))
+    dataset = on_first(fabric, lambda: Dataset.open(data, split, fingerprint, feature, feature_config))
+    if dataset.features:
+        config = replace(config, augment="none")
     run = Run(Path(out))
-    job = {
+    job: dict[str, Any] = {
         "model": model.to_dict(),
         "training": config.to_dict(),
         "split": dataset.split.sha256,
         "pictures": dataset.store.fingerprint,
         "weights": weights,
+        **({"feature": {feature: dataset.features.fingerprint}} if dataset.features else {}),
     }
     processes, smallest = fabric.world_size, min(config.batch_size, config.head_batch_size)
     if processes > 1 and smallest < 2 * processes:
@@ -102,8 +111,10 @@ def finetune(
     if on_first(fabric, lambda: claim(run, job)):
         return Run.open(run.path)
     torch.manual_seed(config.seed)
-    bands, frames = on_first(fabric, lambda: dataset.store.pictures().shape[1:])
-    network, origin = build_pretrained(model, len(dataset.labels), (bands, frames), weights)
+    shape = on_first(fabric, lambda: dataset.shape)
+    network, origin = build_pretrained(model, len(dataset.labels), shape, weights)
+    if dataset.features and isinstance(network.normalize, Normalize):
+        network.normalize.refit(*dataset.scale())
     network.to(fabric.device).to(memory_format=torch.channels_last)
     console = rich.console.Console(stderr=True, quiet=not (progress and fabric.is_global_zero))
     columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
@@ -167,11 +178,10 @@ def _stages(
     bar: rich.progress.Progress,
 ) -> Any:
     """Yield the stages that are still to be trained, each made when its turn comes."""
-    pictures = dataset.store.pictures()
-    bands, frames = pictures.shape[1:]
-    augment = Augment(config.augment, config.seed, (bands, frames))
-    plain = Batches(pictures, fabric.device, config.batch_size)
-    augmented = plain if augment.transform is None else Batches(pictures, fabric.device, config.batch_size, augment)
+    arrays = dataset.arrays()
+    augment = Augment(config.augment, config.seed, dataset.shape)
+    plain = Batches(arrays, fabric.device, config.batch_size)
+    augmented = plain if augment.transform is None else Batches(arrays, fabric.device, config.batch_size, augment)
     if model.name in NETWORKS:
         yield Stage(
             name="scratch",
@@ -225,15 +235,15 @@ def _cached_views(
     bar: rich.progress.Progress,
 ) -> list[NDArray[np.float16]]:
     """Return the features of every picture, one array per view: first of the plain pictures, then of augmented ones."""
-    items = len(dataset.store.segments)
+    items = len(dataset.segments)
     pooled = bool(getattr(network.head, "pooled", False))
     backbone = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or f"random {config.seed}"}
     ticker = bar.add_task("features of the frozen backbone", total=config.views * items)
     views = []
     for view in range(config.views):
         made_by = {"augment": config.augment, "seed": config.seed, "view": view} if view else {}
-        key = cache_key(**backbone, pooled=pooled, pictures=dataset.store.digest(), **made_by)
-        path = dataset.store.path / "features" / f"{model.name}-{key}.npy"
+        key = cache_key(**backbone, pooled=pooled, pictures=dataset.digest(), **made_by)
+        path = (dataset.features or dataset.store).path / "features" / f"{model.name}-{key}.npy"
         extract: Callable[[Tensor], Tensor] = network.eval().features
         if fabric.is_global_zero:
             cached_features(

@@ -1,0 +1,139 @@
+"""Classical classifiers of feature vectors: scikit-learn pipelines with their search spaces, saved without pickle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import skops.io
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from spectro.core.errors import ConfigError, RunError
+from spectro.core.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One classical classifier: how it is made, and the settings that a search tries."""
+
+    make: Callable[[int], Any]
+    """From a seed to an estimator that is not fitted yet."""
+    space: Mapping[str, Sequence[Any]]
+    """Values of each setting, all combinations of which are tried; the first of each are what it has unsearched."""
+
+
+def _xgboost(seed: int) -> Any:
+    try:
+        import xgboost  # an extra, and slow to import
+    except ImportError:
+        raise ConfigError("'xgboost' needs the package of that name: pip install 'spectro[classical]'") from None
+    return xgboost.XGBClassifier(
+        n_estimators=200, subsample=0.8, colsample_bytree=0.5, tree_method="hist", random_state=seed
+    )
+
+
+METHODS: Registry[Method] = Registry("classical model")
+"""Classical classifiers by name."""
+
+for _name, _make, _space in (
+    (
+        "knn",
+        lambda _: KNeighborsClassifier(algorithm="brute"),
+        {"n_neighbors": (5, 1, 3, 9, 15), "weights": ("distance", "uniform")},
+    ),
+    (
+        "logistic",
+        lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
+        {"C": (1.0, 0.01, 0.1, 10.0)},
+    ),
+    ("svm", lambda seed: SVC(random_state=seed), {"C": (10.0, 1.0, 100.0), "gamma": ("scale", 0.01, 0.001)}),
+    (
+        "forest",
+        lambda seed: RandomForestClassifier(n_estimators=300, random_state=seed),
+        {"max_features": ("sqrt", 0.3), "min_samples_leaf": (1, 3)},
+    ),
+    (
+        "tree",
+        lambda seed: DecisionTreeClassifier(random_state=seed),
+        {"max_depth": (None, 5, 10, 20), "min_samples_leaf": (1, 5)},
+    ),
+    ("bayes", lambda _: GaussianNB(), {"var_smoothing": (1e-9, 1e-3, 1e-1, 1.0)}),
+    (
+        "sgd",
+        lambda seed: SGDClassifier(loss="log_loss", max_iter=2000, random_state=seed),
+        {"alpha": (1e-3, 1e-4, 1e-2), "penalty": ("l2", "elasticnet")},
+    ),
+    (
+        "mlp",
+        lambda seed: MLPClassifier(max_iter=500, random_state=seed),
+        {"hidden_layer_sizes": ((128,), (64,), (256, 128)), "alpha": (1e-4, 1e-2)},
+    ),
+    (
+        "boosting",
+        lambda seed: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
+        {"learning_rate": (0.1, 0.05), "max_leaf_nodes": (15, 7)},
+    ),
+    ("xgboost", _xgboost, {"max_depth": (6, 3), "learning_rate": (0.1, 0.05)}),
+):
+    METHODS.add(_name)(Method(make=_make, space=_space))
+
+TRUSTED = frozenset(
+    {
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
+    }
+)
+"""Types beyond skops' own list that a file may hold: just those that `METHODS` leave behind."""
+
+
+def pipeline(name: str, seed: int) -> Pipeline:
+    """Return `scale` and `model` in a row, the model with the first settings of its space.
+
+    Raises
+    ------
+    ConfigError
+        there is no such model, or its package is not installed.
+    """
+    method = METHODS[name]
+    model = method.make(seed).set_params(**{setting: values[0] for setting, values in method.space.items()})
+    return Pipeline([("scale", StandardScaler()), ("model", model)])
+
+
+def space(name: str) -> dict[str, list[Any]]:
+    """Return the search space of a model in its pipeline."""
+    return {f"model__{setting}": list(values) for setting, values in METHODS[name].space.items()}
+
+
+def save(path: Path, fitted: Any) -> None:
+    """Write a fitted pipeline with skops, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    skops.io.dump(fitted, temporary)
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> Any:
+    """Read a fitted pipeline; raises RunError when the file is gone, is damaged, or holds a type not in `TRUSTED`."""
+    try:
+        strange = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
+        if strange:
+            raise RunError(f"{path} holds a {strange[0]}, which no model of ours does; it is not loaded")
+        return skops.io.load(path, trusted=sorted(TRUSTED))
+    except (OSError, BadZipFile, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read as a model ({str(error).splitlines()[0]}); train it again") from None
