@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import spectro
-from spectro.cli.shell import EVALUATION, Flag, Json, app, interval, order, put_json, put_table
+from spectro.cli.shell import EVALUATION, SOME_FAILED, Flag, Json, app, interval, order, put_json, put_table
 from spectro.core.errors import ConfigError
 
 
@@ -93,17 +96,76 @@ def ensemble(
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def compare(
-    runs: list[Path], /, *, format: Literal["table", "md", "tex", "csv", "json"] = "table", out: Path | None = None
-) -> None:
-    """Tell runs apart on the clips they share: paired tests of every pair, corrected for their number.
+def recipes(names: str = "all", /, *, as_json: Json = False) -> None:
+    """List the systems of five student studies that compare can train, with the figures they printed.
 
-    Example: spectro compare runs/resnet50-group runs/cnn5-group --format md
+    Example: spectro recipes C
 
     Parameters
     ----------
+    names
+        Letters of studies, or names, with commas between.
+    """
+    from spectro.training.recipes import select
+
+    chosen = select(names)
+    if as_json:
+        return put_json([dataclasses.asdict(one) for one in chosen])
+    rows = [
+        (
+            one.name,
+            one.classical or one.model or one.name,
+            " ".join([one.feature, *(f"{key}={value}" for key, value in one.settings.items())]),
+            "-" if one.figure is None else f"{one.figure:.3f}",
+            one.note,
+        )
+        for one in chosen
+    ]
+    put_table(("recipe", "model", "feature", "accuracy", "note"), rows)
+    for study, title, protocol in dict.fromkeys((one.study, one.title, one.protocol) for one in chosen):
+        print(f"{study}: {title}. {protocol}")
+    return None
+
+
+@app.command(group=EVALUATION, sort_key=next(order))
+def compare(
+    paths: list[Path],
+    /,
+    *,
+    recipes: str | None = None,
+    split: str = "group",
+    seeds: int = 1,
+    epochs_cap: int = 0,
+    weights: str = "auto",
+    fingerprint: str | None = None,
+    runs: Path = Path("runs/systems"),
+    format: Literal["table", "md", "tex", "csv", "json"] = "table",
+    out: Path | None = None,
+) -> int:
+    """Tell runs apart on the clips they share, by paired tests; or train the systems of the studies, in one table.
+
+    Example: spectro compare runs/resnet50-group runs/cnn5-group --format md
+
+    Example: spectro compare data --recipes all --split grouped --seeds 3
+
+    Parameters
+    ----------
+    paths
+        Folders of at least two finished runs that were tested on the same clips; with --recipes, one data folder.
+    recipes
+        What to train: all, letters of studies (C,E), or names (C-cnn,E-lstm); spectro recipes lists them.
+    split
+        With --recipes: names of splits, with commas between; group, clip and segment are made if they are missing.
+    seeds
+        With --recipes: number of trainings of each system.
+    epochs_cap
+        With --recipes: longest stage of a training, in epochs; 0 = what the recipe says.
+    weights
+        With --recipes: first weights of pretrained backbones: auto, none or hub.
+    fingerprint
+        With --recipes: which pictures, if data holds several configurations.
     runs
-        Folders of at least two finished runs that were tested on the same clips.
+        With --recipes: folder of the runs and of the table, as systems.csv, .json, .tex and .md.
     format
         A table for people, or text for papers and programs.
     out
@@ -112,10 +174,40 @@ def compare(
     from spectro.core.tables import write_text
     from spectro.evaluation.formats import FORMATS
 
-    found = spectro.compare(runs)
+    if recipes is None:
+        found = spectro.compare(paths)
+    else:
+        if len(paths) != 1:
+            raise ConfigError(f"--recipes takes one data folder, but {len(paths)} were given")
+        found = spectro.compare_recipes(
+            paths[0],
+            recipes=recipes,
+            splits=split.split(","),
+            seeds=seeds,
+            epochs_cap=epochs_cap,
+            out=runs,
+            weights=weights,
+            fingerprint=fingerprint,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
+        for kind, write in FORMATS.items():
+            write_text(runs / f"systems.{kind}", write(found))
+    code = SOME_FAILED if found.get("failed") else 0
     if format != "table":
         text = FORMATS[format](found)
-        return write_text(out, text) if out else print(text, end="")
+        if out:
+            write_text(out, text)
+        else:
+            print(text, end="")
+    elif recipes is None:
+        put_pairs(found["pairs"])
+    else:
+        put_systems(found["models"])
+    return code
+
+
+def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
+    """Print the paired tests."""
     rows = [
         (
             f"{pair['first']} - {pair['second']}",
@@ -124,10 +216,25 @@ def compare(
             f"{pair['p_bootstrap_holm']:.3f}",
             pair["needed"] or "-",
         )
-        for pair in found["pairs"]
+        for pair in pairs
     ]
     put_table(("pair", "difference", "p (McNemar)", "p (groups)", "clips needed"), rows)
-    return None
+
+
+def put_systems(models: Sequence[dict[str, Any]]) -> None:
+    """Print the systems, the best first."""
+    rows = [
+        (
+            one["name"],
+            one["split"],
+            interval(one.get("segment", one["clip"])["accuracy"]),
+            interval(one["clip"]["accuracy"]),
+            interval(one["clip"]["macro_f1"]),
+            "-" if one["system"]["figure"] is None else f"{one['system']['figure']:.2f}",
+        )
+        for one in sorted(models, key=lambda one: -one["clip"]["accuracy"]["value"])
+    ]
+    put_table(("recipe", "split", "segment accuracy", "clip accuracy", "clip macro-F1", "study"), rows)
 
 
 @app.command(group=EVALUATION, sort_key=next(order))

@@ -14,7 +14,7 @@ from spectro.evaluation.compare import FIGURES
 Format = Callable[[dict[str, Any]], str]
 
 FORMATS: Registry[Format] = Registry("format")
-"""Ways to write what `compare` returned (`pairs` may be missing)."""
+"""Ways to write what `compare` or `compare_recipes` returned (`pairs` may be missing)."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -30,6 +30,17 @@ SHOWN = (
     ("segment", "macro_f1"),
     ("clip", "roc_auc"),
 )
+SYSTEM = {
+    "study": "study",
+    "figure": "the study's accuracy",
+    "seeds": "seeds",
+    "train_auc": "train AUC",
+    "fit_seconds": "fit s",
+    "predict_ms": "predict ms",
+    "note": "note",
+    "protocol": "the study's protocol",
+}
+"""What a table says of a system of the studies, beside what it says of any run, and under which title."""
 PAIR_COLUMNS = ("n", "groups", "only_first", "only_second", "p_mcnemar_holm", "p_bootstrap_holm", "needed")
 
 
@@ -63,12 +74,16 @@ def comma_separated(found: dict[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
-    writer.writerow(["model", "split", "level", "clips", "groups", *figures])
+    system = [*SYSTEM, "deviation", "epochs_cap"] if _systems(found) else []
+    writer.writerow(
+        ["model", "split", "level", "clips", "groups", *figures, *(["parameters", *system] if system else [])]
+    )
     for model in found["models"]:
         for level in ("segment", "clip"):
             if level in model:
                 values = [model[level][name][end] for name in FIGURES for end in ("value", "low", "high")]
-                writer.writerow([model["name"], model["split"], level, model["clips"], model["groups"], *values])
+                more = [model["parameters"], *(model["system"][name] for name in system)] if system else []
+                writer.writerow([model["name"], model["split"], level, model["clips"], model["groups"], *values, *more])
     return text.getvalue()
 
 
@@ -80,6 +95,7 @@ def json_text(found: dict[str, Any]) -> str:
 
 def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
     header = ["model", "split", "clips", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
+    header += ["parameters", *SYSTEM.values()] if _systems(found) else []
     yield (
         header,
         [
@@ -88,6 +104,7 @@ def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]
                 model["split"],
                 str(model["clips"]),
                 *(_figure(model[level][name], name) if level in model else "" for level, name in SHOWN),
+                *([_plain(model["parameters"]), *map(_plain, _said(model["system"]))] if _systems(found) else []),
             ]
             for model in found["models"]
         ],
@@ -101,6 +118,23 @@ def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]
                 for row in found["pairs"]
             ],
         )
+
+
+def _systems(found: dict[str, Any]) -> bool:
+    """Tell whether the models are systems of the studies."""
+    return all("system" in model for model in found["models"])
+
+
+def _said(system: dict[str, Any]) -> Iterator[float | int | str | None]:
+    """Yield what the table shows of a system, the study's accuracy in percent like ours."""
+    for name in SYSTEM:
+        value = system[name]
+        yield 100 * value if name == "figure" and value is not None else value
+
+
+def _plain(value: float | int | str | None) -> str:
+    """Return a number of four digits, or the text as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def _figure(figure: dict[str, float | None], name: str) -> str:

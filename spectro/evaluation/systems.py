@@ -1,0 +1,178 @@
+"""Systems side by side: recipes trained on the same splits of the same segments, and one table of what they reach."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spectro.core.config import SplitConfig
+from spectro.core.errors import ConfigError, SpectroError
+from spectro.core.predictions import Predictions
+from spectro.core.runs import Run
+from spectro.data.splits import split as make_split
+from spectro.evaluation.compare import FIGURES
+from spectro.evaluation.evaluate import judge, levels_of
+from spectro.evaluation.metrics import METRICS, ones
+from spectro.evaluation.statistics import BootstrapConfig
+from spectro.training import bundle
+from spectro.training.dataset import Dataset
+from spectro.training.recipes import Recipe, select
+
+ALIASES = {"grouped": "group", "leaky": "segment"}
+"""Other names of splits that are made where they are missing."""
+
+
+def compare_recipes(
+    data: Path | str,
+    *,
+    recipes: str = "all",
+    splits: Sequence[str] = ("group",),
+    seeds: int = 1,
+    epochs_cap: int = 0,
+    out: Path | str = "runs/systems",
+    weights: str = "auto",
+    fingerprint: str | None = None,
+    config: BootstrapConfig | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train systems of the studies on the same splits and judge them with the same statistics.
+
+    Runs that are finished are not trained again, so the call can be repeated after an interruption, or for more seeds.
+
+    Parameters
+    ----------
+    data
+        folder that `render` made; all systems hear its segments.
+    recipes
+        what `recipes.select` takes: `all`, letters of studies, or names.
+    splits
+        names of splits in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
+    seeds
+        number of trainings of each system; figures are means over them, intervals are over groups of clips.
+    epochs_cap
+        longest stage of a network's training, in epochs; 0 for what the recipe says.
+    out
+        folder of the runs, `<out>/<split>/<recipe>-<seed>`.
+    weights
+        first weights of pretrained backbones, as in `finetune`.
+    fingerprint
+        which pictures, when `data` holds several configurations.
+    config
+        how intervals are drawn.
+    tell
+        called with a line of text as each system is finished.
+
+    Returns
+    -------
+    `models`: per system and split what `compare` says of a run, and under `system` the study's own figure and protocol,
+    seeds, epochs, train AUC and times; `failed`: systems that could not be trained, and why.
+    """
+    if seeds < 1:
+        raise ConfigError(f"seeds is {seeds}, but must be at least 1")
+    chosen = select(recipes)
+    models: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for name in (ALIASES.get(split, split) for split in splits):
+        _ensure_split(Path(data), name, fingerprint)
+        for recipe in chosen:
+            try:
+                runs = [
+                    _measured(
+                        recipe.train(
+                            data,
+                            out=Path(out) / name / f"{recipe.name}-{seed}",
+                            split=name,
+                            seed=seed,
+                            epochs_cap=epochs_cap,
+                            weights=weights,
+                            fingerprint=fingerprint,
+                        ),
+                        recipe,
+                        data,
+                    )
+                    for seed in range(seeds)
+                ]
+            except SpectroError as error:
+                failed.append({"recipe": recipe.name, "split": name, "message": str(error)})
+                tell(f"{recipe.name} on {name}: failed: {error}")
+                continue
+            row = _row(recipe, runs, epochs_cap, config or BootstrapConfig())
+            models.append(row)
+            tell(f"{recipe.name} on {name}: clip accuracy {row['clip']['accuracy']['value']:.3f}")
+    return {"models": models, "failed": failed}
+
+
+def _ensure_split(data: Path, name: str, fingerprint: str | None) -> None:
+    """Make one of the plain splits if it is missing; any other name must be there, and training says if it is not."""
+    if name in ("group", "clip", "segment") and not (data / "splits" / f"{name}.csv").exists():
+        make_split(data, config=SplitConfig(by=name), name=name, fingerprint=fingerprint)  # type: ignore[arg-type]
+
+
+def _measured(run: Run, recipe: Recipe, data: Path | str) -> Run:
+    """Note in the card, once, what only a loaded model tells: its AUC in training and how long it takes to answer."""
+    card = run.card()
+    if "recipe" in card:
+        return run
+    # By the card, not by the recipe: these are the very segments that it was trained on.
+    dataset = Dataset.open(
+        data, card["split"]["name"], card["data"]["pictures"], recipe.feature, recipe.feature_config()
+    )
+    classifier, train = bundle.load(run), dataset.folds["train"]
+    began = time.perf_counter()
+    probs = classifier.predict_proba(dataset.arrays()[train])
+    seconds = time.perf_counter() - began
+    said = dataset.predictions(train, probs)
+    note = {
+        "name": recipe.name,
+        "train_auc": float(METRICS["roc_auc"](said, ones(said))[0]),
+        "predict_ms": 1000 * seconds / len(train),
+    }
+    run.write_card({**card, "recipe": note})
+    return run
+
+
+def _row(recipe: Recipe, runs: Sequence[Run], epochs_cap: int, config: BootstrapConfig) -> dict[str, Any]:
+    """Return the line of one system: figures over all its seeds, groups of clips resampled with all of theirs."""
+    cards = [run.card() for run in runs]
+    joined = Predictions.join([_seed(run.predictions("test"), seed) for seed, run in enumerate(runs)])
+    levels = {name: judge(level, config) for name, level in levels_of(joined).items() if name != "group"}
+    accuracies = [_clip_accuracy(run) for run in runs]
+    return {
+        "name": recipe.name,
+        "kind": cards[0]["kind"],
+        "parameters": cards[0]["model"]["parameters"],
+        "split": cards[0]["split"]["title"],
+        "clips": levels["clip"]["n"] // len(runs),
+        "groups": len(set(joined.groups)),
+        **{level: {figure: found[figure] for figure in FIGURES} for level, found in levels.items()},
+        "system": {
+            "study": recipe.study,
+            "figure": recipe.figure,
+            "protocol": recipe.protocol,
+            "note": recipe.note,
+            "seeds": len(runs),
+            "deviation": statistics.stdev(accuracies) if len(runs) > 1 else None,
+            "epochs_cap": epochs_cap or None,
+            "train_auc": statistics.fmean(card["recipe"]["train_auc"] for card in cards),
+            "fit_seconds": statistics.fmean(card["history"]["seconds"] for card in cards),
+            "predict_ms": statistics.fmean(card["recipe"]["predict_ms"] for card in cards),
+        },
+    }
+
+
+def _seed(predictions: Predictions, seed: int) -> Predictions:
+    """Return predictions under names of their own, so that those of several seeds can stand together."""
+    return replace(
+        predictions,
+        ids=tuple(f"{item}#{seed}" for item in predictions.ids),
+        clip_ids=tuple(f"{clip}#{seed}" for clip in predictions.clip_ids),
+    )
+
+
+def _clip_accuracy(run: Run) -> float:
+    clips = run.predictions("test").pool()
+    return float((clips.predicted == clips.truth).mean())
