@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from spectro.core.config import FinetuneConfig, ModelConfig, SplitConfig
-from spectro.core.errors import RunError
+from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.core.tables import read_csv
 from spectro.data.splits import split
@@ -195,6 +195,11 @@ def test_a_network_of_our_own_learns_the_synthetic_classes(data: Path, tmp_path:
     )  # fmt: skip
     clips = run.predictions("test").pool()
     assert (clips.predicted == clips.truth).mean() >= 0.75
+
+
+def test_a_network_of_our_own_is_not_left_untrained(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'cnn5' has no frozen stage"):
+        finetune(data, out=tmp_path / "run", model=ModelConfig(name="cnn5"), config=FinetuneConfig(epochs=0))
 
 
 def test_a_loss_that_is_no_number_ends_with_one_clear_line(
