@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import reduce
 from operator import getitem
@@ -199,6 +200,33 @@ def test_data_sets_and_models_are_listed(tmp_path: Path, spectro: Spectro) -> No
 )
 def test_an_interval_is_short_and_cannot_be_misread(estimate: dict[str, float | None] | None, text: str) -> None:
     assert shell.interval(estimate) == text
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (
+            ("recipe", "split", "segments", "segment accuracy", "clip accuracy", "clip macro-F1"),
+            ("tf_efficientnet_lite0-segment", "segment (LEAKY)", 35, ".41 (.26-.57)", ".43 (.26-.59)", ".40 (.22-.51)"),
+        ),
+        (
+            ("file", "label", "probability", "timeline"),
+            (
+                "music/some folder/[live] a very long title of a song.ogg",
+                "fretsonfire-metal",
+                "0.25",
+                "0:00 fretsonfire-metal",
+            ),
+        ),
+    ],
+)
+def test_a_table_of_80_columns_folds_but_loses_nothing(
+    columns: tuple[str, ...], row: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.put_table(columns, [row, row])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert Counter("".join(lines)) >= Counter("".join(map(str, (*columns, *row, *row))).replace(" ", ""))
 
 
 def test_a_timeline_has_an_entry_for_each_change() -> None:

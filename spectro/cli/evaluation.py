@@ -50,16 +50,14 @@ def evaluate(
         return put_json(found)
     rows = [
         (
-            one.get("run", predictions),
-            one.get("split", ""),
-            one["items"]["clips"],
+            f"{one.get('run', predictions)}\n{one.get('split', '')} {one['items']['clips']} clips",
             interval(one.get("segment", {}).get("accuracy")),
             interval(one["clip"]["accuracy"]),
             interval(one["clip"]["macro_f1"]),
         )
         for one in found
     ]
-    put_table(("run", "split", "clips", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
+    put_table(("run", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
     return None
 
 

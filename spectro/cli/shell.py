@@ -70,7 +70,8 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
-    table.columns[0].min_width = min(30, max((len(row[0]) for row in cells), default=0))
+    first = [columns[0], *(line for row in cells for line in row[0].splitlines())]
+    table.columns[0].width = min(30, max(map(len, first)))
     for row in cells:
         table.add_row(*row)
     Console(markup=False, emoji=False, highlight=False).print(table)
