@@ -52,7 +52,8 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     (tmp_path / "counted.py").write_text(SCRIPT)
     command = [sys.executable, *TORCHRUN, str(tmp_path / "counted.py"), "finetune", data, "--out", tmp_path / "two"]
     options = (
-        "--backbone test_resnet --weights none --dropout 0 --epochs 2 --finetune-epochs 2 --batch-size 7 --device cpu"
+        "--backbone test_resnet --weights none --dropout 0 --mixup 0 --bn frozen --epochs 2 --finetune-epochs 2"
+        " --batch-size 7 --device cpu"
     )
     done = subprocess.run(
         [*command, *options.split()],
@@ -65,7 +66,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
 
     one = finetune(
         data, out=tmp_path / "one", model=ModelConfig(name="test_resnet", dropout=0.0), weights="none",
-        config=FinetuneConfig(epochs=2, finetune_epochs=2, batch_size=7, device="cpu"),
+        config=FinetuneConfig(epochs=2, finetune_epochs=2, batch_size=7, mixup=0.0, bn="frozen", device="cpu"),
     )  # fmt: skip
     histories = [read_csv(run.history_path, ("epoch",)) for run in (one, two)]
     figures = [

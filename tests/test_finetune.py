@@ -135,7 +135,7 @@ def test_a_head_on_cached_features_learns_as_on_the_frozen_backbone(data: Path) 
         with torch.inference_mode():
             features = network.features(to_input(np.array(pictures))).mean(dim=(2, 3), keepdim=True).half().numpy()
         batches = Batches(features if cached else pictures, torch.device("cpu"), 8)
-        config = FinetuneConfig(epochs=4, lr=1e-2, device="cpu")
+        config = FinetuneConfig(epochs=4, lr=1e-2, mixup=0.0, device="cpu")
         val = dataset.folds["val"]
         task = Task(
             train=dataset.folds["train"], val=val, truth=dataset.truth, classes=4, class_weights=None,

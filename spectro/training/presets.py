@@ -12,7 +12,7 @@ from spectro.core.runs import Run
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"epochs": 20, "finetune_epochs": 0},
     "standard": {},
-    "thorough": {"epochs": 80, "views": 4, "finetune_epochs": 24, "mixup": 0.3},
+    "thorough": {"epochs": 80, "views": 4, "finetune_epochs": 24},
 }
 """By name, the fields of `FinetuneConfig` that differ from its defaults: `FinetuneConfig(**PRESETS["thorough"])`."""
 
