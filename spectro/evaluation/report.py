@@ -99,14 +99,18 @@ def _best_first(runs: Sequence[Run]) -> tuple[list[Run], str]:
 
 
 def _pairs(names: Sequence[str], runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
-    """Return the paired tests, or why there are none."""
-    if len(runs) < 2:
-        return [], ""
+    """Return the paired tests of the runs that were tested on the first one's clips, and who was left out, or why."""
+    clips = [set(run.predictions("test").clip_ids) for run in runs]
+    same = [item for item, heard in enumerate(clips) if heard == clips[0]]
+    others = [name for item, name in enumerate(names) if item not in same]
+    refused = f"{', '.join(others)}: tested on other clips than {names[0]}" if others else ""
+    if len(same) < 2:
+        return [], refused
     try:
-        aligned = clip_predictions(runs, "test")
+        aligned = clip_predictions([runs[item] for item in same], "test")
     except RunError as error:
         return [], str(error)
-    return compare_pairs(dict(zip(names, aligned, strict=True))), ""
+    return compare_pairs(dict(zip([names[item] for item in same], aligned, strict=True))), refused
 
 
 def _rival(
