@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from spectro.core.config import FinetuneConfig, ModelConfig, SplitConfig
+from spectro.core.config import FinetuneConfig, ModelConfig, RenderConfig, SplitConfig
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.core.tables import read_csv
+from spectro.data.render import render
 from spectro.data.splits import split
 from spectro.training import bundle
 from spectro.training.batches import Batches, softmax, to_input
@@ -67,6 +68,19 @@ def test_a_loaded_model_says_what_the_trained_one_said(finished: Path, data: Pat
     said = Run.open(finished).predictions("test")
     probs = classifier.predict_proba(dataset.store.pictures()[dataset.folds["test"]])
     assert np.abs(said.probs - probs).max() < 1e-5
+
+
+def test_other_pictures_are_judged_only_if_they_were_rendered_alike(
+    finished: Path, data: Path, corpus: Path, tmp_path: Path, small: RenderConfig
+) -> None:
+    said = bundle.predict_pictures(finished, data)
+    test = Run.open(finished).predictions("test")
+    rows = [said.ids.index(name) for name in test.ids]
+    assert np.abs(said.probs[rows] - test.probs).max() < 1e-5
+    other = dataclasses.replace(small, mel=dataclasses.replace(small.mel, hop_length=256))
+    elsewhere = render(corpus, out=tmp_path / "other", config=other, workers=1).data
+    with pytest.raises(RunError, match=r"mel\.hop_length: 512 here, 256 there"):
+        bundle.predict_pictures(finished, elsewhere)
 
 
 def test_the_same_command_gives_the_same_numbers(finished: Path, data: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def evaluate(
     /,
     *,
     fold: str = "test",
+    data: Path | None = None,
     predictions: Path | None = None,
     vote: str = "soft",
     as_json: Json = False,
@@ -33,6 +34,8 @@ def evaluate(
         Folders of finished runs.
     fold
         Which predictions: test or val.
+    data
+        Judge the runs on every picture of this data folder instead, which must be rendered with their settings.
     predictions
         Judge the predictions of any other program instead: a CSV with the columns id and truth, one per label, and if
         there are any clip and group.
@@ -41,10 +44,15 @@ def evaluate(
     """
     if not runs and predictions is None:
         raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
-    found = [spectro.evaluate(run, fold=fold) for run in runs or []]
-    if predictions is not None:
-        from spectro.evaluation.evaluate import evaluate_predictions
+    from spectro.evaluation.evaluate import evaluate_predictions
 
+    if data is None:
+        found = [spectro.evaluate(run, fold=fold) for run in runs or []]
+    else:
+        from spectro.training.bundle import predict_pictures
+
+        found = [{"run": run.name, **evaluate_predictions(predict_pictures(run, data))} for run in runs or []]
+    if predictions is not None:
         found.append(evaluate_predictions(spectro.Predictions.load(predictions), vote=vote))
     if as_json:
         return put_json(found)

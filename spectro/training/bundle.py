@@ -17,9 +17,10 @@ from torch import nn
 
 from spectro.core.config import ModelConfig, RenderConfig
 from spectro.core.errors import RunError
-from spectro.core.predictions import Probs
+from spectro.core.predictions import Predictions, Probs
 from spectro.core.runs import Run, environment
 from spectro.core.tables import Fold
+from spectro.data.store import folder_of, open_store
 from spectro.models import build, classical
 from spectro.training.batches import Batches, predict_logits, softmax
 from spectro.training.dataset import Dataset, Items
@@ -148,6 +149,35 @@ def load(run: Run | Path | str, device: str = "auto") -> Classifier:
         raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     return TorchClassifier(card, network.to(place).to(memory_format=torch.channels_last).eval(), place)
+
+
+def predict_pictures(run: Run | Path | str, data: Path | str, device: str = "auto") -> Predictions:
+    """Return what a run says of every picture in a data folder, say one that it was not trained on.
+
+    A class that the model does not know has the truth -1.
+
+    Raises
+    ------
+    RunError
+        the pictures were rendered with other settings than the model's, or the model does not look at pictures.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    classifier = load(run, device)
+    feature = classifier.card["feature"]
+    if feature["name"] != "mel":
+        raise RunError(f"{run.path} reads the feature '{feature['name']}', not pictures; use `spectro predict`")
+    fitting = folder_of(Path(data), RenderConfig.from_dict(feature["config"]))
+    store = open_store(data, feature["fingerprint"] if fitting.is_dir() else None)
+    check_pictures(classifier.card, store.config, str(store.path))
+    index = {label: number for number, label in enumerate(classifier.labels)}
+    return Predictions(
+        ids=tuple(segment.id for segment in store.segments),
+        clip_ids=tuple(segment.clip.id for segment in store.segments),
+        groups=tuple(segment.clip.group for segment in store.segments),
+        labels=classifier.labels,
+        probs=classifier.predict_proba(store.pictures()),
+        truth=np.array([index.get(segment.clip.label, -1) for segment in store.segments]),
+    )
 
 
 def check_pictures(card: Mapping[str, Any], config: RenderConfig, where: str) -> None:
