@@ -35,7 +35,8 @@ def evaluate(
     fold
         Which predictions: test or val.
     data
-        Judge the runs on every picture of this data folder instead, which must be rendered with their settings.
+        Judge the runs on every picture of this data folder instead, which must be rendered with their settings; if it
+        is the one they were trained on, that counts what they have heard.
     predictions
         Judge the predictions of any other program instead: a CSV with the columns id and truth, one per label, and if
         there are any clip and group.
