@@ -14,10 +14,10 @@ import soundfile
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors lose by being shared out
-# two processes that fill one numba cache at once can leave one that crashes whoever loads it
-os.environ.setdefault(
-    "NUMBA_CACHE_DIR",
-    str(Path(__file__).parent.parent / ".numba_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")),
+# two processes that fill one numba cache at once can leave one that crashes whoever loads it; set, not defaulted to,
+# for a worker inherits what the process that started it has set
+os.environ["NUMBA_CACHE_DIR"] = str(
+    Path(__file__).parent.parent / ".numba_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
 )
 
 CLASSES = ("chirp", "hiss", "hum", "pulse")
