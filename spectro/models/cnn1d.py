@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
 from spectro.models.heads import dense
-from spectro.models.network import NETWORKS, Design, Network, Normalize, make_head, probe
+from spectro.models.network import NETWORKS, Design, Network, Normalize, convolutions, make_head, probe
 
 
 class Frames(nn.Module):
@@ -44,10 +44,7 @@ class Cnn1d:
         """Return the network for pictures of `shape`; raises ConfigError when its pools leave nothing of them."""
         made, channels = [], shape[0]
         for block in self.blocks:
-            layers: list[nn.Module] = []
-            for filters in block:
-                layers += [nn.Conv1d(channels, filters, self.kernel), nn.ReLU()]
-                channels = filters
+            layers, channels = convolutions(channels, block, self.kernel)
             made.append(nn.Sequential(*layers, nn.MaxPool1d(self.pool), nn.Dropout(self.dropout)))
         backbone = Frames(*made)
         maps = probe(backbone, 1, shape, config.name)

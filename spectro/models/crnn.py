@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
 from spectro.models.heads import dense
-from spectro.models.network import NETWORKS, Design, Network, Normalize, make_head, probe
+from spectro.models.network import NETWORKS, Design, Network, Normalize, convolutions, make_head, probe
 
 
 class Recurrent(nn.Module):
@@ -48,10 +48,7 @@ class Crnn:
         """Return the network for pictures of `shape`; raises ConfigError when its pools leave nothing of them."""
         made, channels = [], shape[0]
         for block in self.blocks:
-            layers: list[nn.Module] = []
-            for filters in block:
-                layers += [nn.Conv1d(channels, filters, self.kernel), nn.ReLU()]
-                channels = filters
+            layers, channels = convolutions(channels, block, self.kernel)
             layers += [nn.MaxPool1d(self.pool), nn.BatchNorm1d(channels), nn.Dropout(self.dropout)]
             made.append(nn.Sequential(*layers))
         backbone = Recurrent(made, channels, self.lstm)

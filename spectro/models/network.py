@@ -113,6 +113,15 @@ def make_head(config: ModelConfig, maps: tuple[int, ...], classes: int, own: Cal
     return own() if config.head == "auto" else HEADS[config.head](maps, classes, config)
 
 
+def convolutions(channels: int, block: Sequence[int], kernel: int) -> tuple[list[nn.Module], int]:
+    """Return convolutions over frames with ReLU, of the filters that `block` says, and the number of the last ones."""
+    layers: list[nn.Module] = []
+    for filters in block:
+        layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU()]
+        channels = filters
+    return layers, channels
+
+
 def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:
     """Return the shape of the feature map, without its batch axis, that one picture of `shape` gives.
 
