@@ -181,6 +181,7 @@ def test_features_are_computed_once_and_shared(data: Path, tmp_path: Path) -> No
         {"balance": "none"}, {"balance": "sampler"}, {"balance": "focal"}, {"mixup": 0.4}, {"ema": 0.9},
         {"schedule": "plateau", "patience": 1}, {"schedule": "constant"}, {"bn": "frozen"}, {"unfreeze": 1},
         {"layer_decay": 0.7}, {"augment": "none"}, {"epochs": 0}, {"clip_norm": 0.0},
+        {"unfreeze": 1, "cache_finetune": True, "views": 2, "layer_decay": 0.7},
     ],
 )  # fmt: skip
 def test_every_setting_trains(data: Path, tmp_path: Path, change: dict[str, object]) -> None:
@@ -200,6 +201,28 @@ def test_unfreezing_the_last_stage_leaves_the_first_as_it_was(data: Path, tmp_pa
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not any(name.startswith(("backbone.model.conv1", "backbone.model.layer1")) for name in changed)
+
+
+@pytest.mark.parametrize("bn", ["train", "frozen"])
+def test_fine_tuning_on_cached_inputs_learns_as_through_the_frozen_stages(data: Path, tmp_path: Path, bn: str) -> None:
+    config = dataclasses.replace(
+        QUICK, finetune_epochs=3, unfreeze=2, augment="none", mixup=0.0, bn=bn  # type: ignore[arg-type]
+    )  # fmt: skip
+    runs = [
+        finetune(
+            data, out=tmp_path / str(cached), model=dataclasses.replace(TINY, dropout=0.0),
+            config=dataclasses.replace(config, cache_finetune=cached), weights="none",
+        )
+        for cached in (False, True)
+    ]  # fmt: skip
+    losses = [[float(row["train_loss"]) for row in read_csv(run.history_path, ("train_loss",))] for run in runs]
+    assert np.allclose(*losses, atol=2e-3)  # the cache keeps 11 bits of each number
+    assert np.allclose(*(run.predictions("test").probs for run in runs), atol=5e-3)
+
+
+def test_caching_without_frozen_stages_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unfreeze"):
+        FinetuneConfig(cache_finetune=True)
 
 
 def test_a_network_of_our_own_learns_the_synthetic_classes(data: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from spectro.core.config import Config, FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
 from spectro.models import NETWORKS, WeightsInfo, build_pretrained
+from spectro.models.cut import cut
 from spectro.models.network import Network, Normalize
 from spectro.training import bundle
 from spectro.training.augment import Augment
@@ -195,58 +196,70 @@ def _stages(
             plain=plain,
         )
         return
+
+    def cached(what: str, extract: Callable[[Tensor], Tensor], size: int, *, pooled: bool) -> list[Batches]:
+        facts = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or f"random {config.seed}"}
+        views = _cached_views(
+            extract, {**facts, "what": what, "pooled": pooled}, config, dataset, (plain, augmented), fabric, bar
+        )
+        return [Batches(view, fabric.device, size) for view in views]
+
     if config.epochs and reached in ("", "frozen"):
-        views = _cached_views(network, model, config, dataset, (plain, augmented), fabric, origin, bar)
-        cached = [Batches(view, fabric.device, config.head_batch_size) for view in views]
+        pooled = bool(getattr(network.head, "pooled", False))
+        maps = cached("features", network.eval().features, config.head_batch_size, pooled=pooled)
         yield Stage(
             name="frozen",
             module=network.head,
             groups=_groups(network.head, config.weight_decay, 1.0),
             epochs=config.epochs,
             lr=config.lr,
-            train=lambda epoch: cached[epoch % len(cached)],
-            plain=cached[0],
+            train=lambda epoch: maps[epoch % len(maps)],
+            plain=maps[0],
         )
     if config.finetune_epochs:
-        frozen = network.stages()[: -config.unfreeze] if config.unfreeze else []
+        stages = network.stages()
+        frozen = stages[: -config.unfreeze] if config.unfreeze else []
         for parameter in [p for stage in frozen for p in stage.parameters()]:
             parameter.requires_grad_(False)
         still = [m for m in network.modules() if isinstance(m, BATCH_NORMS)] if config.bn == "frozen" else frozen
+        module: nn.Module = network
+        fed, judged = [augmented], plain
+        if config.cache_finetune:
+            front, back = cut(network.backbone.eval(), stages[-config.unfreeze :], model.name)
+            before = nn.Sequential(network.normalize, front)
+            fed = cached(f"before the last {config.unfreeze}", before, config.batch_size, pooled=False)
+            module, judged = nn.Sequential(back, network.head), fed[0]
         if config.compile:
-            network.compile()
+            module.compile()
         yield Stage(
             name="finetune",
-            module=network,
-            groups=_groups(network, config.weight_decay, config.layer_decay),
+            module=module,
+            groups=_groups(module, config.weight_decay, config.layer_decay),
             epochs=config.finetune_epochs,
             lr=config.finetune_lr,
-            train=lambda _: augmented,
-            plain=plain,
+            train=lambda epoch: fed[epoch % len(fed)],
+            plain=judged,
             keep_eval=tuple(still),
         )
 
 
 def _cached_views(
-    network: Network,
-    model: ModelConfig,
+    extract: Callable[[Tensor], Tensor],
+    facts: dict[str, Any],
     config: FinetuneConfig,
     dataset: Dataset,
     batches: tuple[Batches, Batches],
     fabric: lightning_fabric.Fabric,
-    origin: WeightsInfo,
     bar: rich.progress.Progress,
 ) -> list[NDArray[np.float16]]:
-    """Return the features of every picture, one array per view: first of the plain pictures, then of augmented ones."""
+    """Return what `extract` gives for every picture, one array per view: the plain pictures, then augmented ones."""
     items = len(dataset.segments)
-    pooled = bool(getattr(network.head, "pooled", False))
-    backbone = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or f"random {config.seed}"}
     ticker = bar.add_task("features of the frozen backbone", total=config.views * items)
     views = []
     for view in range(config.views):
         made_by = {"augment": config.augment, "seed": config.seed, "view": view} if view else {}
-        key = cache_key(**backbone, pooled=pooled, pictures=dataset.digest(), **made_by)
-        path = (dataset.features or dataset.store).path / "features" / f"{model.name}-{key}.npy"
-        extract: Callable[[Tensor], Tensor] = network.eval().features
+        key = cache_key(**facts, pictures=dataset.digest(), **made_by)
+        path = (dataset.features or dataset.store).path / "features" / f"{facts['name']}-{key}.npy"
         if fabric.is_global_zero:
             cached_features(
                 path,
@@ -254,7 +267,7 @@ def _cached_views(
                 batches[min(view, 1)],
                 items,
                 epoch=view,
-                pooled=pooled,
+                pooled=facts["pooled"],
                 tick=lambda done: bar.advance(ticker, done),
             )
         fabric.barrier()  # the others read what the first has written
