@@ -1,4 +1,4 @@
-"""Backbones cut in two: the halves are the whole, whatever the family, and a cut that would lose a shortcut is refused."""
+"""Backbones cut in two: the halves are the whole in every family, and a cut across a shortcut is refused."""
 
 from __future__ import annotations
 
