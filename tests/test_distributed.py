@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ def announced(path, *args, **options):
     tell("CACHED")
     return cached(path, *args, **options)
 Batches._make, finetune.cached_features = counted, announced
+if os.environ["RANK"] == os.environ.get("DIES"):
+    def struck(path, *args, **options):
+        os.kill(os.getpid(), 9)
+    finetune.fit = struck
 from spectro import cli
 try:
     cli.main(sys.argv[1:])
@@ -82,3 +87,31 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     judged = 4 * dataset["val"] + dataset["val"] + dataset["test"]
     seen = sum(int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("MADE"))
     assert seen == 4 * dataset["train"] + judged + sum(dataset.values())  # and once all of them for the cache
+
+
+def test_a_process_that_is_gone_ends_the_other_with_one_clear_line(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "counted.py").write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(tmp_path / "counted.py"), "finetune", str(data), "--out", str(tmp_path / "run")]
+    options = "--backbone test_resnet --weights none --epochs 2 --finetune-epochs 2 --device cpu"
+    shared = {
+        "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port), "DIES": "1",
+    }  # fmt: skip
+    first, second = (
+        subprocess.Popen(
+            [*command, *options.split()], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in (0, 1)
+    )  # fmt: skip
+    second.communicate()
+    _, errors = first.communicate(timeout=120)
+    assert second.returncode == -9
+    assert first.returncode == 2, errors
+    said = [line for line in errors.splitlines() if "another of its processes is gone" in line]
+    assert len(said) == 1
+    assert "the same command goes on from there" in said[0]
+    assert "Traceback" not in errors
