@@ -25,28 +25,37 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.models import build
-from spectro.training.batches import Batches
+from spectro.models.cut import cut
+from spectro.training.batches import Batches, predict_logits
 from spectro.training.devices import set_up
 from spectro.training.embeddings import cached_features
 from spectro.training.loop import Progress, Stage, Task, fit
 
-SHAPE, CLASSES, BATCH, EPOCHS, VIEWS = (128, 431), 10, 16, 80, 4
+SHAPE, CLASSES, BATCH, EPOCHS, VIEWS, LAST = (128, 431), 10, 16, 80, 4, 2
 PACKAGES = ("torch", "timm", "fastai")
 Epoch = Callable[[], Any]
 Arrays = NDArray[Any]
 
 
-def ours(name: str, arrays: Arrays, truth: Arrays, *, what: str, device: str = "cpu", epochs: int = 1) -> Epoch:
+def ours(
+    name: str, arrays: Arrays, truth: Arrays, *, what: str, device: str = "cpu", epochs: int = 1, compiled: bool = False
+) -> Epoch:
     """Return epochs of the real loop, which give the share of time spent waiting for data.
 
-    They train `all` layers, the head behind the `frozen` backbone, or the head on `cached` features.
+    They train `all` layers, the `last` two stages, the head behind the `frozen` backbone, or, on `cached` features, the
+    head; given maps from before the last two stages, `tail` trains these.
     """
     fabric = set_up(device, "auto")
     network = build(ModelConfig(name=name, dropout=0.0), CLASSES, SHAPE)
     network.to(fabric.device).to(memory_format=torch.channels_last)
-    if what == "frozen":
-        network.backbone.requires_grad_(False)
-    module = network.head if what == "cached" else network
+    still = {"frozen": [network.backbone], "last": network.stages()[:-LAST], "tail": network.stages()[:-LAST]}
+    for part in still.get(what, []):
+        part.requires_grad_(False)
+    module: torch.nn.Module = network.head if what == "cached" else network
+    if what == "tail":
+        module = torch.nn.Sequential(cut(network.backbone, network.stages()[-LAST:], name)[1], network.head)
+    if compiled:
+        module.compile()
     batches = Batches(arrays, fabric.device, 64 if what == "cached" else BATCH)
     nothing = np.array([], np.int64)
     task = Task(
@@ -63,7 +72,7 @@ def ours(name: str, arrays: Arrays, truth: Arrays, *, what: str, device: str = "
             lr=1e-4,
             train=lambda _: batches,
             plain=batches,
-            keep_eval=(network.backbone,) if what == "frozen" else (),
+            keep_eval=tuple(still.get(what, [])),
         )
         progress = Progress()
         fit(fabric, stage, task, config, progress, save=lambda _: None, tick=lambda _: None, tell=print)
@@ -73,16 +82,18 @@ def ours(name: str, arrays: Arrays, truth: Arrays, *, what: str, device: str = "
     return run
 
 
-def caching(name: str, pictures: Arrays, folder: Path) -> Callable[[], Arrays]:
-    """Return the filling of the cache with one view, which gives the features."""
+def caching(name: str, pictures: Arrays, folder: Path, *, tail: bool = False) -> Callable[[], Arrays]:
+    """Return the filling of the cache with one view, which gives the features, or the maps before the last stages."""
     network = build(ModelConfig(name=name), CLASSES, SHAPE).eval().to(memory_format=torch.channels_last)
     batches = Batches(pictures, torch.device("cpu"), BATCH)
+    front = torch.nn.Sequential(network.normalize, cut(network.backbone, network.stages()[-LAST:], name)[0])
+    extract = front if tail else network.features
 
     def fill() -> Arrays:
-        path = folder / "features.npy"
+        path = folder / ("maps.npy" if tail else "features.npy")
         path.unlink(missing_ok=True)
-        how = {"epoch": 0, "pooled": True, "tick": lambda _: None}
-        return cached_features(path, network.features, batches, len(pictures), **how)
+        how = {"epoch": 0, "pooled": not tail, "tick": lambda _: None}
+        return cached_features(path, extract, batches, len(pictures), **how)
 
     return fill
 
@@ -162,12 +173,14 @@ def on_cpu(name: str, images: int, rounds: int) -> None:
     pictures = rng.integers(0, 256, (images, *SHAPE), dtype=np.uint8)
     truth = rng.integers(0, CLASSES, images)
     with tempfile.TemporaryDirectory() as folder:
-        fill = caching(name, pictures, Path(folder))
+        fill, tail = caching(name, pictures, Path(folder)), caching(name, pictures, Path(folder), tail=True)
         contestants = {
             "spectro, all layers": ours(name, pictures, truth, what="all"),
             "spectro, frozen, no cache": ours(name, pictures, truth, what="frozen"),
             "spectro, filling the cache": fill,
             f"spectro, {EPOCHS} epochs from cache": ours(name, np.array(fill()), truth, what="cached", epochs=EPOCHS),
+            f"spectro, last {LAST} stages": ours(name, pictures, truth, what="last"),
+            f"spectro, last {LAST} stages from cache": ours(name, np.array(tail()), truth, what="tail"),
             "timm, all layers": of_timm(name, pictures, truth, channels_last=False),
             "timm, all layers, channels_last": of_timm(name, pictures, truth, channels_last=True),
         }
@@ -194,6 +207,12 @@ def on_cpu(name: str, images: int, rounds: int) -> None:
         for views, target in ((1, 60.0), (VIEWS, 0.8 * EPOCHS / VIEWS)):
             ratios = [EPOCHS * t / (views * f + c) for t, f, c in zip(through, filled, cached, strict=True)]
             verdict(f"{EPOCHS} frozen epochs, backbone / cache of {views} views", ratios, target)
+        last = f"spectro, last {LAST} stages"
+        verdict(
+            f"last {LAST} stages, through the frozen ones / from cache",
+            _ratios(taken[last], taken[f"{last} from cache"]),
+            1,
+        )
         peers = [taken[who] for who in taken if "spectro" not in who and "all layers" in who]
         best = [min(row) for row in zip(*peers, strict=True)]
         verdict("all layers, fastest peer / spectro", _ratios(best, taken["spectro, all layers"]), 0.95)
@@ -208,17 +227,42 @@ def _ratios(over: list[float], under: list[float]) -> list[float]:
 
 
 def on_gpu(images: int) -> None:
-    """Print images per second of the real loop on a GPU, and the share of the time that it waited for data."""
+    """Print images per second of the real loop and of inference on a GPU, and the share of time that waits for data."""
     if not torch.cuda.is_available():
         print("\nGPU: SKIPPED, for it needs a CUDA device and there is none here")
         return
-    print(f"\n{torch.cuda.get_device_name()}, all layers, channels_last, mixed precision")
+    print(f"\n{torch.cuda.get_device_name()}, {images} pictures, all layers, channels_last, mixed precision; images/s")
     rng = np.random.default_rng(0)
     pictures, truth = rng.integers(0, 256, (images, *SHAPE), dtype=np.uint8), rng.integers(0, CLASSES, images)
     for name in ("mobilenetv2_100", "resnet50", "vgg16"):
-        epoch = ours(name, pictures, truth, what="all", device="cuda")
-        seconds = [clock for clock, _ in race({name: epoch}, 3)[name]]
-        print(f"  {name:16} {images / statistics.median(seconds):9.0f} images/s, {100 * epoch():.1f} % waiting")
+        for compiled in (False, True):
+            epoch = ours(name, pictures, truth, what="all", device="cuda", compiled=compiled)
+            training = _speed(epoch, images)
+            asking = _speed(answers(name, pictures, compiled=compiled), images)
+            how = "compiled" if compiled else "plain"
+            print(
+                f"  {name:16} {how:9} training {training:8.0f} ({100 * epoch():.1f} % waiting)  inference {asking:8.0f}"
+            )
+
+
+def answers(name: str, pictures: Arrays, *, compiled: bool) -> Epoch:
+    """Return one pass of inference over all pictures on the GPU."""
+    fabric = set_up("cuda", "auto")
+    network = build(ModelConfig(name=name), CLASSES, SHAPE).eval()
+    network.to(fabric.device).to(memory_format=torch.channels_last)
+    if compiled:
+        network.compile()
+    batches = Batches(pictures, fabric.device, BATCH * 8)
+
+    def run() -> None:
+        with fabric.autocast():
+            predict_logits(network, batches, np.arange(len(pictures)))
+
+    return run
+
+
+def _speed(run: Epoch, images: int) -> float:
+    return images / statistics.median(clock for clock, _ in race({"it": run}, 3)["it"])
 
 
 def main() -> None:
