@@ -43,6 +43,7 @@ from .evaluation.learning_curve import learning_curve as learning_curve
 from .evaluation.repeats import compare_folds as compare_folds
 from .evaluation.repeats import summarize as summarize
 from .evaluation.report import report as report
+from .evaluation.sweep import sweep as sweep
 from .evaluation.systems import compare_recipes as compare_recipes
 from .serving.predict import Predicted as Predicted
 from .serving.predict import predict as predict

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, ArgumentCollection, Token
+from cyclopts import App, ArgumentCollection, Parameter, Token
 
 import spectro
-from spectro.cli.shell import TRAINING, Flag, Json, app, fields, order, put_json, put_table, speaks
+from spectro.cli.shell import (
+    SOME_FAILED,
+    TRAINING,
+    Flag,
+    Json,
+    app,
+    fields,
+    interval,
+    order,
+    put_json,
+    put_table,
+    speaks,
+)
 from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.training.presets import PRESETS, settings_of
@@ -158,3 +171,100 @@ def put_spread(runs: Sequence[Run]) -> None:
         for name, figure in figures.items()
     ]
     put_table((f"test figure of {len(runs)} seeds", "mean", "deviation"), rows)
+
+
+@app.command(group=TRAINING, sort_key=next(order))
+def sweep(
+    data: Path,
+    /,
+    *,
+    recipe: str,
+    settings: Annotated[Sequence[str], Parameter(name="--set")] = (),
+    name: str = "",
+    split: str = "group",
+    seeds: int = 1,
+    epochs_cap: int = 0,
+    weights: str = "auto",
+    fingerprint: str | None = None,
+    runs: Path = Path("runs/sweeps"),
+    as_json: Json = False,
+) -> int:
+    """Train a recipe under every combination of settings, and choose the best on validation; resumable.
+
+    Example: spectro sweep data --recipe A-cnn --set mfcc.n_fft=512,1024 --set mfcc.hop_length=256,512
+
+    Example: spectro sweep data --recipe A-lstm --name A-grid
+
+    Parameters
+    ----------
+    data
+        Folder that render made.
+    recipe
+        What to train; spectro recipes lists them.
+    settings
+        A setting and its values, as in mfcc.n_fft=512,1024; may be repeated. The part before the dot is the recipe's
+        feature, segment, network or training. Other segments and pictures are rendered anew, into DATA/variants.
+    name
+        A sweep of a study instead: A-grid.
+    split
+        Name of the split; group, clip and segment are made if they are missing.
+    seeds
+        Number of trainings of each cell.
+    epochs_cap
+        Longest stage of a training, in epochs; 0 = what the recipe says.
+    weights
+        First weights of pretrained backbones: auto, none or hub.
+    fingerprint
+        Which pictures, if data holds several configurations.
+    runs
+        Folder of the runs, and of sweep.csv, .json and .svg, in a folder per recipe and split.
+    """
+    from spectro.training.sweeps import parse_setting
+
+    parsed = [parse_setting(one) for one in settings]
+    twice = [one for one, _ in parsed if [other for other, _ in parsed].count(one) > 1]
+    if twice:
+        raise ConfigError(f"--set names {twice[0]} twice; give all its values at once, with commas between")
+    found = spectro.sweep(
+        data,
+        recipe=recipe,
+        settings=dict(parsed),
+        name=name,
+        split=split,
+        seeds=seeds,
+        epochs_cap=epochs_cap,
+        weights=weights,
+        fingerprint=fingerprint,
+        out=runs,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    if as_json:
+        put_json(found)
+    else:
+        put_cells(found)
+    return SOME_FAILED if found["failed"] else 0
+
+
+def put_cells(found: Mapping[str, Any]) -> None:
+    """Print the cells of a sweep, and which one is chosen."""
+    from spectro.training.sweeps import shown
+
+    rows = [
+        (
+            *map(shown, one["settings"].values()),
+            interval(one["validation"] and one["validation"]["accuracy"]),
+            interval(one["test"]["accuracy"]),
+            "-" if one["figure"] is None else f"{one['figure']:.2f}",
+            "chosen" if one == found["chosen"] else "",
+        )
+        for one in found["cells"]
+    ]
+    rows += [(*map(shown, one["settings"].values()), "failed", "", "", "") for one in found["failed"]]
+    put_table((*found["settings"], "validation", "test", "study", ""), rows)
+    best = found["chosen"]
+    if best:
+        said = f"the test accuracy to quote is {interval(best['test']['accuracy'])}"
+        print(f"chosen on validation, whose best of {len(found['cells'])} flatters; {said}")
+    elif found["cells"]:
+        print("no cell is chosen: the split has no validation clips, and choosing on test would flatter")
+    print(f"wrote {', '.join(found['files'])}")

@@ -124,9 +124,22 @@ def render(
     AudioError
         a clip cannot be rendered, with `strict`.
     """
+    found = select(scan(source, layout), exclude)
+    return render_scan(found, out=out, config=config, workers=workers, strict=strict, progress=progress)
+
+
+def render_scan(
+    found: Scan,
+    *,
+    out: Path | str,
+    config: RenderConfig | None = None,
+    workers: int = 0,
+    strict: bool = False,
+    progress: bool = False,
+) -> Rendering:
+    """Render clips that are known already: `render` without reading a layout."""
     config = config or RenderConfig()
     data = Path(out)
-    found = select(scan(source, layout), exclude)
     _claim(data, found)
     folder = folder_of(data, config)
     if (folder / "config.json").exists():

@@ -77,7 +77,7 @@ def compare_recipes(
     models: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for name in (ALIASES.get(split, split) for split in splits):
-        _ensure_split(Path(data), name, fingerprint)
+        ensure_split(data, name, fingerprint)
         for recipe in chosen:
             try:
                 runs = [
@@ -106,9 +106,9 @@ def compare_recipes(
     return {"models": models, "failed": failed}
 
 
-def _ensure_split(data: Path, name: str, fingerprint: str | None) -> None:
+def ensure_split(data: Path | str, name: str, fingerprint: str | None) -> None:
     """Make one of the plain splits if it is missing; any other name must be there, and training says if it is not."""
-    if name in ("group", "clip", "segment") and not (data / "splits" / f"{name}.csv").exists():
+    if name in ("group", "clip", "segment") and not (Path(data) / "splits" / f"{name}.csv").exists():
         make_split(data, config=SplitConfig(by=name), name=name, fingerprint=fingerprint)  # type: ignore[arg-type]
 
 
@@ -138,7 +138,7 @@ def _measured(run: Run, recipe: Recipe, data: Path | str) -> Run:
 def _row(recipe: Recipe, runs: Sequence[Run], epochs_cap: int, config: BootstrapConfig) -> dict[str, Any]:
     """Return the line of one system: figures over all its seeds, groups of clips resampled with all of theirs."""
     cards = [run.card() for run in runs]
-    joined = Predictions.join([_seed(run.predictions("test"), seed) for seed, run in enumerate(runs)])
+    joined = over_seeds(runs, "test")
     levels = {name: judge(level, config) for name, level in levels_of(joined).items() if name != "group"}
     accuracies = [_clip_accuracy(run) for run in runs]
     return {
@@ -164,12 +164,17 @@ def _row(recipe: Recipe, runs: Sequence[Run], epochs_cap: int, config: Bootstrap
     }
 
 
-def _seed(predictions: Predictions, seed: int) -> Predictions:
-    """Return predictions under names of their own, so that those of several seeds can stand together."""
-    return replace(
-        predictions,
-        ids=tuple(f"{item}#{seed}" for item in predictions.ids),
-        clip_ids=tuple(f"{clip}#{seed}" for clip in predictions.clip_ids),
+def over_seeds(runs: Sequence[Run], fold: str) -> Predictions:
+    """Return the predictions of all seeds as one, each seed's under names of its own, the groups those of the data."""
+    return Predictions.join(
+        [
+            replace(
+                one,
+                ids=tuple(f"{item}#{seed}" for item in one.ids),
+                clip_ids=tuple(f"{clip}#{seed}" for clip in one.clip_ids),
+            )
+            for seed, one in enumerate(run.predictions(fold) for run in runs)
+        ]
     )
 
 
