@@ -260,7 +260,9 @@ def put_cells(found: Mapping[str, Any]) -> None:
         for one in found["cells"]
     ]
     rows += [(*map(shown, one["settings"].values()), "failed", "", "", "") for one in found["failed"]]
-    put_table((*found["settings"], "validation", "test", "study", ""), rows)
+    short = [one.partition(".")[2] for one in found["settings"]]
+    titles = short if len(set(short)) == len(short) else found["settings"]
+    put_table((*titles, "validation", "test", "study", ""), rows)
     best = found["chosen"]
     if best:
         said = f"the test accuracy to quote is {interval(best['test']['accuracy'])}"

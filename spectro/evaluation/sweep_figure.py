@@ -72,12 +72,12 @@ def _panel(
     for row in rows:
         x = across[1].index(row["settings"][across[0]])
         y = down[1].index(row["settings"][down[0]]) if down[0] else 0
-        lines = [] if row["figure"] is None else [f"study {_share(row['figure'])}"]
+        lines = [] if row["figure"] is None else [f"study {row['figure']:.2f}".replace(" 0", " ")]
         colour = INK
         if fold in row:
             levels[y, x] = row[fold]["accuracy"]["value"]
             lines.insert(0, _share(levels[y, x]))
-            colour = "white" if scale(levels[y, x]) < 0.6 else "black"
+            colour = "white" if scale(levels[y, x]) < 0.45 else "black"  # whichever contrasts more with viridis
         else:
             lines.insert(0, "failed")
         axis.text(x, y, "\n".join(lines), ha="center", va="center", color=colour, fontsize=9)
@@ -89,9 +89,12 @@ def _panel(
     axis.imshow(levels, cmap="viridis", norm=scale, aspect="auto")
     axis.set_xticks(range(len(across[1])), [shown(value) for value in across[1]])
     axis.set_yticks(range(len(down[1])), [shown(value) for value in down[1]] if down[0] else [""])
+    axis.set_xticks(np.arange(1, len(across[1])) - 0.5, minor=True)
+    axis.set_yticks(np.arange(1, len(down[1])) - 0.5, minor=True)
+    axis.grid(which="minor", color="white", linewidth=2)
     axis.set_xlabel(across[0], fontsize=9, color=INK)
     axis.set_ylabel(down[0] or "", fontsize=9, color=INK)
-    axis.tick_params(labelsize=8, colors=INK, length=0)
+    axis.tick_params(which="both", labelsize=8, colors=INK, length=0)
     axis.spines[:].set_visible(False)
 
 
