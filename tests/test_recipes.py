@@ -11,9 +11,11 @@ import pytest
 from spectro import cli
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig, SplitConfig
 from spectro.core.errors import ConfigError
+from spectro.core.runs import Run
 from spectro.data import engine
 from spectro.data.render import render
 from spectro.data.splits import split
+from spectro.data.store import open_store
 from spectro.evaluation.formats import FORMATS
 from spectro.evaluation.systems import compare_recipes
 from spectro.models import NETWORKS
@@ -96,6 +98,32 @@ def test_systems_stand_in_one_table_with_their_studies_figures(data: Path, tmp_p
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("card.json")}
     assert compare_recipes(data, splits=("grouped", "segment"), **kwargs) == found  # type: ignore[arg-type]
     assert written == {path: path.stat().st_mtime_ns for path in written}
+
+
+def test_systems_are_compared_over_pieces_of_several_lengths(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(
+            ["compare", str(data), "--recipes", "D-bayes", "--split", "grouped,segment", "--seconds", "1.5,3",
+             "--runs", str(tmp_path / "runs")]
+        )  # fmt: skip
+    assert not stopped.value.code
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
+    found = json.loads((tmp_path / "runs/systems.json").read_text(encoding="utf-8"))
+    assert [(one["split"], one["system"]["seconds"]) for one in found["models"]] == [
+        ("group", 1.5), ("group", 3.0), ("segment (LEAKY)", 1.5), ("segment (LEAKY)", 3.0),
+    ]  # fmt: skip
+    runs = {path.parent.name: Run.open(path) for path in (tmp_path / "runs").glob("*/D-bayes-0")}
+    assert set(runs) == {"group-1.5s", "group-3s", "segment-1.5s", "segment-3s"}
+    splits = {name: run.card()["split"]["sha256"] for name, run in runs.items()}
+    assert splits["group-1.5s"] == splits["group-3s"] != splits["segment-1.5s"] != splits["segment-3s"]
+    tested = {name: {*run.predictions("test").clip_ids} for name, run in runs.items()}
+    assert tested["group-1.5s"] == tested["group-3s"]
+    assert len(runs["group-1.5s"].predictions("test")) == 2 * len(runs["group-3s"].predictions("test"))
+    assert runs["group-3s"].card()["data"]["path"] == str(data)
+    assert open_store(data).config.segment.seconds == 3.0
+    assert "| 1.5 |" in (tmp_path / "runs/systems.md").read_text(encoding="utf-8")
 
 
 def test_a_system_that_cannot_be_trained_is_named_and_the_others_go_on(

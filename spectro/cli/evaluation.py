@@ -141,6 +141,7 @@ def compare(
     *,
     recipes: str | None = None,
     split: str = "group",
+    seconds: str = "",
     seeds: int = 1,
     epochs_cap: int = 0,
     weights: str = "auto",
@@ -155,6 +156,8 @@ def compare(
 
     Example: spectro compare data --recipes all --split grouped --seeds 3
 
+    Example: spectro compare data --recipes D --split grouped,segment --seconds 3,10
+
     Parameters
     ----------
     paths
@@ -163,6 +166,8 @@ def compare(
         What to train: all, letters of studies (C,E), or names (C-cnn,E-lstm); spectro recipes lists them.
     split
         With --recipes: names of splits, with commas between; group, clip and segment are made if they are missing.
+    seconds
+        With --recipes: lengths of the pieces to cut clips into, with commas between; by default those of data.
     seeds
         With --recipes: number of trainings of each system.
     epochs_cap
@@ -190,6 +195,7 @@ def compare(
             paths[0],
             recipes=recipes,
             splits=split.split(","),
+            seconds=parse_numbers(seconds, "seconds", "3,10"),
             seeds=seeds,
             epochs_cap=epochs_cap,
             out=runs,
@@ -234,6 +240,7 @@ def put_systems(models: Sequence[dict[str, Any]]) -> None:
         (
             one["name"],
             one["split"],
+            f"{one['system']['seconds']:g}",
             interval(one.get("segment", one["clip"])["accuracy"]),
             interval(one["clip"]["accuracy"]),
             interval(one["clip"]["macro_f1"]),
@@ -241,7 +248,7 @@ def put_systems(models: Sequence[dict[str, Any]]) -> None:
         )
         for one in sorted(models, key=lambda one: -one["clip"]["accuracy"]["value"])
     ]
-    put_table(("recipe", "split", "segment accuracy", "clip accuracy", "clip macro-F1", "study"), rows)
+    put_table(("recipe", "split", "s", "segment accuracy", "clip accuracy", "clip macro-F1", "study"), rows)
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
@@ -264,9 +271,14 @@ def report(runs: list[Path], /, *, out: Path = Path("report.html"), data: Path |
 
 def parse_weights(text: str) -> Any:
     """Return None, a way of fitting, or numbers; raises ConfigError when it is neither."""
-    if not text or text[0].isalpha():
-        return text or None
+    if text[:1].isalpha():
+        return text
+    return parse_numbers(text, "weights", "0.5,0.5") or None
+
+
+def parse_numbers(text: str, name: str, example: str) -> list[float]:
+    """Return numbers with commas between; raises ConfigError when they are not."""
     try:
-        return [float(number) for number in text.split(",")]
+        return [float(number) for number in text.split(",")] if text else []
     except ValueError:
-        raise ConfigError(f"weights are '{text}', but must be numbers with commas between, as in 0.5,0.5") from None
+        raise ConfigError(f"{name} are '{text}', but must be numbers with commas between, as in {example}") from None

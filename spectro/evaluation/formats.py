@@ -33,6 +33,7 @@ SHOWN = (
 SYSTEM = {
     "study": "study",
     "figure": "the study's accuracy",
+    "seconds": "s a piece",
     "seeds": "seeds",
     "train_auc": "train AUC",
     "fit_seconds": "fit s",

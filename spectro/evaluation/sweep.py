@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spectro.core.config import RenderConfig
 from spectro.core.errors import ConfigError, SpectroError
 from spectro.core.runs import Run
 from spectro.core.tables import write_text
 from spectro.data.store import open_store
-from spectro.data.variants import variant
 from spectro.evaluation.evaluate import judge
 from spectro.evaluation.statistics import BootstrapConfig
 from spectro.evaluation.sweep_figure import save_heat_map
-from spectro.evaluation.systems import ALIASES, ensure_split, over_seeds
+from spectro.evaluation.systems import ALIASES, ensure_split, over_seeds, place_of
 from spectro.training.recipes import select
 from spectro.training.sweeps import SWEEPS, Cell, cells, grid
 
@@ -104,7 +102,7 @@ def sweep(
     failed: list[dict[str, Any]] = []
     for cell in made:
         try:
-            place = _place(Path(data), cell.pictures, split, fingerprint, tell)
+            place = place_of(data, cell.pictures, split, fingerprint, tell)
             runs = [
                 cell.recipe.train(
                     place,
@@ -141,16 +139,6 @@ def sweep(
     write_text(stem.with_suffix(".csv"), comma_separated(found))
     save_heat_map(found, stem.with_suffix(".svg"))
     return {**found, "files": [str(stem.with_suffix(end)) for end in (".csv", ".json", ".svg")]}
-
-
-def _place(
-    data: Path, pictures: RenderConfig, split: str, fingerprint: str | None, tell: Callable[[str], None]
-) -> Path:
-    """Return the data folder whose clips are cut and drawn that way."""
-    rendered = variant(data, pictures, split=split, fingerprint=fingerprint)
-    if rendered.failed:
-        tell(f"{rendered.data}: {len(rendered.failed)} clips cannot be rendered this way, see failed.csv there")
-    return rendered.data
 
 
 def _row(cell: Cell, runs: Sequence[Run], config: BootstrapConfig) -> dict[str, Any]:

@@ -6,14 +6,17 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from spectro.core.config import SplitConfig
+from spectro.core.config import RenderConfig, SplitConfig
 from spectro.core.errors import ConfigError, SpectroError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.data.splits import split as make_split
+from spectro.data.store import open_store
+from spectro.data.variants import variant
 from spectro.evaluation.compare import FIGURES
 from spectro.evaluation.evaluate import judge, levels_of
 from spectro.evaluation.metrics import METRICS, ones
@@ -31,6 +34,7 @@ def compare_recipes(
     *,
     recipes: str = "all",
     splits: Sequence[str] = ("group",),
+    seconds: Sequence[float] = (),
     seeds: int = 1,
     epochs_cap: int = 0,
     out: Path | str = "runs/systems",
@@ -51,12 +55,15 @@ def compare_recipes(
         what `recipes.select` takes: `all`, letters of studies, or names.
     splits
         names of splits in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
+    seconds
+        lengths of the pieces that clips are cut into, each rendered into `<data>/variants` if `data` has others; splits
+        of clips are the same for every length. None for the pieces of `data`.
     seeds
         number of trainings of each system; figures are means over them, intervals are over groups of clips.
     epochs_cap
         longest stage of a network's training, in epochs; 0 for what the recipe says.
     out
-        folder of the runs, `<out>/<split>/<recipe>-<seed>`.
+        folder of the runs, `<out>/<split>/<recipe>-<seed>`; with `seconds`, `<out>/<split>-<seconds>s/<recipe>-<seed>`.
     weights
         first weights of pretrained backbones, as in `finetune`.
     fingerprint
@@ -74,35 +81,41 @@ def compare_recipes(
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}, but must be at least 1")
     chosen = select(recipes)
+    drawn = open_store(data, fingerprint).config
+    places = []
+    for name, one in product((ALIASES.get(split, split) for split in splits), seconds or (None,)):
+        ensure_split(data, name, fingerprint)
+        cut = drawn if one is None else replace(drawn, segment=replace(drawn.segment, seconds=one))
+        place = place_of(data, cut, name, fingerprint, tell)
+        places.append((place, cut.fingerprint(), name, "" if one is None else f"{one:g}s"))
     models: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    for name in (ALIASES.get(split, split) for split in splits):
-        ensure_split(data, name, fingerprint)
-        for recipe in chosen:
-            try:
-                runs = [
-                    _measured(
-                        recipe.train(
-                            data,
-                            out=Path(out) / name / f"{recipe.name}-{seed}",
-                            split=name,
-                            seed=seed,
-                            epochs_cap=epochs_cap,
-                            weights=weights,
-                            fingerprint=fingerprint,
-                        ),
-                        recipe,
-                        data,
-                    )
-                    for seed in range(seeds)
-                ]
-            except SpectroError as error:
-                failed.append({"recipe": recipe.name, "split": name, "message": str(error)})
-                tell(f"{recipe.name} on {name}: failed: {error}")
-                continue
-            row = _row(recipe, runs, epochs_cap, config or BootstrapConfig())
-            models.append(row)
-            tell(f"{recipe.name} on {name}: clip accuracy {row['clip']['accuracy']['value']:.3f}")
+    for (place, pictures, name, length), recipe in product(places, chosen):
+        title = "-".join(filter(None, (name, length)))
+        try:
+            runs = [
+                _measured(
+                    recipe.train(
+                        place,
+                        out=Path(out) / title / f"{recipe.name}-{seed}",
+                        split=name,
+                        seed=seed,
+                        epochs_cap=epochs_cap,
+                        weights=weights,
+                        fingerprint=pictures,
+                    ),
+                    recipe,
+                    place,
+                )
+                for seed in range(seeds)
+            ]
+        except SpectroError as error:
+            failed.append({"recipe": recipe.name, "split": title, "message": str(error)})
+            tell(f"{recipe.name} on {title}: failed: {error}")
+            continue
+        row = _row(recipe, runs, epochs_cap, config or BootstrapConfig())
+        models.append(row)
+        tell(f"{recipe.name} on {title}: clip accuracy {row['clip']['accuracy']['value']:.3f}")
     return {"models": models, "failed": failed}
 
 
@@ -110,6 +123,16 @@ def ensure_split(data: Path | str, name: str, fingerprint: str | None) -> None:
     """Make one of the plain splits if it is missing; any other name must be there, and training says if it is not."""
     if name in ("group", "clip", "segment") and not (Path(data) / "splits" / f"{name}.csv").exists():
         make_split(data, config=SplitConfig(by=name), name=name, fingerprint=fingerprint)  # type: ignore[arg-type]
+
+
+def place_of(
+    data: Path | str, pictures: RenderConfig, split: str, fingerprint: str | None, tell: Callable[[str], None]
+) -> Path:
+    """Return the data folder whose clips are cut and drawn that way, made if it is missing; tell what is lost."""
+    made = variant(data, pictures, split=split, fingerprint=fingerprint)
+    if made.failed:
+        tell(f"{made.data}: {len(made.failed)} clips cannot be rendered this way, see failed.csv there")
+    return made.data
 
 
 def _measured(run: Run, recipe: Recipe, data: Path | str) -> Run:
@@ -154,6 +177,7 @@ def _row(recipe: Recipe, runs: Sequence[Run], epochs_cap: int, config: Bootstrap
             "figure": recipe.figure,
             "protocol": recipe.protocol,
             "note": recipe.note,
+            "seconds": cards[0]["feature"]["config"]["segment"]["seconds"],
             "seeds": len(runs),
             "deviation": statistics.stdev(accuracies) if len(runs) > 1 else None,
             "epochs_cap": epochs_cap or None,
