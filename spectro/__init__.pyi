@@ -20,6 +20,9 @@ from .data.audit import Audit as Audit
 from .data.audit import audit as audit
 from .data.doctor import Diagnosis as Diagnosis
 from .data.doctor import doctor as doctor
+from .data.features import Extracted as Extracted
+from .data.features import FeatureStore as FeatureStore
+from .data.features import extract as extract
 from .data.plan import Plan as Plan
 from .data.plan import plan as plan
 from .data.render import Failure as Failure

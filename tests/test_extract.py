@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spectro import cli
 from spectro.audio.features.mfcc import MfccConfig
 from spectro.audio.features.stats import StatsConfig
 from spectro.core.config import RenderConfig
@@ -113,6 +114,46 @@ def test_export_names_every_column(data: Path, tmp_path: Path) -> None:
     assert float(rows[7]["rms_mean"]) == pytest.approx(store.values()[7, 2], rel=1e-5)
     with pytest.raises(ConfigError, match="'rms' has many frames a segment; export its statistics"):
         extract(data, "rms", workers=1).store.export(tmp_path / "no.csv")
+
+
+def test_parquet_holds_the_same_table_with_every_digit(data: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    store = extract(data, "stats", config=StatsConfig(set="rms+tempo"), workers=1).store
+    table = parquet.read_table(store.export(tmp_path / "new" / "out.parquet"))
+    with store.export(tmp_path / "out.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert table.column_names == list(rows[0])
+    assert table.column("segment").to_pylist() == [row["segment"] for row in rows]
+    assert table.column("start").to_pylist() == [segment.start for segment in store.segments]
+    values = np.stack([table.column(name).to_numpy() for name in store.columns], axis=1)
+    assert values.dtype == np.float32
+    assert np.array_equal(values, store.values())
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.parquet"]
+
+
+def test_without_pyarrow_the_fix_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    store = extract(data, "tempo", workers=1).store
+    with pytest.raises(ConfigError, match=r"pip install 'spectro\[parquet\]'"):
+        store.export(tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_features_from_the_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def spectro(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["features", str(data), "--workers", "1", *map(str, arguments)])
+        said = capsys.readouterr()
+        return int(stopped.value.code or 0), said.out, said.err
+
+    code, out, _ = spectro("--set", "rms+zcr", "--out", tmp_path / "out.csv")
+    assert code == 0
+    assert "36 segments, 12 columns of stats" in out
+    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == 37
+    for wrong in (("--set", "rmss"), ("--feature", "tempo", "--set", "D")):
+        code, out, err = spectro(*wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 def test_mistakes_are_named(data: Path) -> None:

@@ -214,6 +214,45 @@ def sheet(
 
 
 @app.command(group=DATA, sort_key=next(order))
+def features(
+    data: Path,
+    /,
+    *,
+    feature: str = "stats",
+    set: str = "",
+    out: Path = Path("features.csv"),
+    fingerprint: str | None = None,
+    workers: int = 0,
+) -> int:
+    """Compute one vector of features per segment from the sound, and write them as a table with named columns.
+
+    Example: spectro features data --set D --out features.parquet
+
+    Parameters
+    ----------
+    data
+        Folder that render made.
+    feature
+        A feature that is one vector: stats or tempo.
+    set
+        What stats sums up: C, D, D57, or names of features with + between, as in mfcc+chroma.
+    out
+        Table to write: Parquet if the name ends in .parquet, else CSV.
+    fingerprint
+        Which pictures' segments, if data holds several configurations.
+    workers
+        Number of processes; 0 = one per core.
+    """
+    from spectro.audio.features import FEATURES
+
+    config = FEATURES[feature].config.from_dict({"set": set} if set else {})
+    found = spectro.extract(data, feature, config=config, fingerprint=fingerprint, workers=workers, progress=True)
+    table = found.store.export(out)
+    print(f"wrote {table}: {len(found.store.segments)} segments, {len(found.store.columns)} columns of {feature}")
+    return complain_of(found.failed)
+
+
+@app.command(group=DATA, sort_key=next(order))
 def split(
     data: Path,
     /,

@@ -27,6 +27,8 @@ from spectro.data.store import open_store
 
 Values = NDArray[np.float32]
 JOURNAL = ("clip", "stamp", "reason", "message")
+KEYS = ("segment", "clip", "label", "group", "start")
+"""Columns that tell whose values they are, in an exported table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,22 +106,28 @@ class FeatureStore:
         return hashlib.sha256((self.path / "done.csv").read_bytes()).hexdigest()
 
     def export(self, path: Path | str) -> Path:
-        """Write a vector feature as CSV: segment, clip, label, group, start, and one named column per value.
+        """Write a vector feature as a table: segment, clip, label, group, start, and one named column per value.
+
+        Parquet, typed and with every digit, when the name ends in `.parquet`; CSV otherwise.
 
         Raises
         ------
         ConfigError
-            the feature has frames; its statistics are a vector.
+            the feature has frames (its statistics are a vector), or Parquet is wanted and pyarrow is not installed.
         """
+        path = Path(path)
         if FEATURES[self.extraction.feature].kind != "vector":
             name = self.extraction.feature
             raise ConfigError(f"'{name}' has many frames a segment; export its statistics: stats with set '{name}'")
+        if path.suffix == ".parquet":
+            _write_parquet(path, self)
+            return path
         rows = (
             (one.id, one.clip.id, one.clip.label, one.clip.group, f"{one.start:.4f}", *(f"{v:.7g}" for v in values))
             for one, values in zip(self.segments, self.values(), strict=True)
         )
-        write_csv(Path(path), ("segment", "clip", "label", "group", "start", *self.columns), rows)
-        return Path(path)
+        write_csv(path, (*KEYS, *self.columns), rows)
+        return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +263,22 @@ def extract_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str,
         values[row] = found[start]
     values.flush()
     return {"stamp": stamp, "seconds": seconds, "reason": "", "message": ""}
+
+
+def _write_parquet(path: Path, store: FeatureStore) -> None:
+    """Write `KEYS` as text and float64, the values as float32, whole or not at all."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or export to .csv") from None
+    facts = [(one.id, one.clip.id, one.clip.label, one.clip.group, one.start) for one in store.segments]
+    columns = [*zip(*facts, strict=True), *np.ascontiguousarray(store.values().T)]
+    table = pyarrow.table([pyarrow.array(column) for column in columns], names=[*KEYS, *store.columns])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    parquet.write_table(table, temporary)
+    os.replace(temporary, path)
 
 
 def source_of(data: Path) -> Path:
