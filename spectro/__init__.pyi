@@ -43,6 +43,10 @@ from .evaluation.explain import explain as explain
 from .evaluation.leak_gap import LeakGap as LeakGap
 from .evaluation.leak_gap import leak_gap as leak_gap
 from .evaluation.learning_curve import learning_curve as learning_curve
+from .evaluation.maps import ClipMap as ClipMap
+from .evaluation.pictures import draw_boxes as draw_boxes
+from .evaluation.pictures import draw_map as draw_map
+from .evaluation.pictures import draw_run as draw_run
 from .evaluation.repeats import compare_folds as compare_folds
 from .evaluation.repeats import summarize as summarize
 from .evaluation.report import report as report

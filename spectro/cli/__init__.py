@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from spectro.cli import checks, data, evaluation, serving, training
+from spectro.cli import checks, data, evaluation, pictures, serving, training
 from spectro.cli.shell import INTERRUPTED, MISTAKE, app, complain
 from spectro.core.errors import SpectroError
 
-__all__ = ["app", "checks", "data", "evaluation", "main", "serving", "training"]
+__all__ = ["app", "checks", "data", "evaluation", "main", "pictures", "serving", "training"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

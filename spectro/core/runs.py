@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import platform
 from collections.abc import Mapping
@@ -83,6 +84,13 @@ class Run:
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`."""
         write_text(self.metrics_path, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+
+    def history(self) -> list[dict[str, str]]:
+        """Read `history.csv`, one line per epoch; nothing where the model was not trained in epochs."""
+        if not self.history_path.exists():
+            return []
+        with self.history_path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     def predictions(self, fold: str) -> Predictions:
         """Read the segment predictions of a fold; raises RunError when there are none."""

@@ -15,17 +15,13 @@ from scipy.optimize import least_squares
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import device
 
 from spectro.core.config import Config, ModelConfig, require
 from spectro.core.tables import write_csv
 from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval
-from spectro.models import build_pretrained
-from spectro.training.batches import Batches
 from spectro.training.dataset import Dataset, Items
-from spectro.training.embeddings import cache_key, cached_features
+from spectro.training.embeddings import frozen_features
 
-FORWARD_BATCH = 32
 EXTRAPOLATED = (1.5, 2.0, 4.0)
 """Multiples of the training groups for which the curve is drawn on."""
 COLUMNS = ("kind", "share", "groups", "accuracy", "low", "high", "deviation")
@@ -91,7 +87,7 @@ def learning_curve(
     """
     model, config = model or ModelConfig(), config or CurveConfig()
     dataset = Dataset.open(data, split, fingerprint)
-    features = _features(dataset, model, weights)
+    features = frozen_features(dataset.store, model, weights)
     train, test = dataset.folds["train"], dataset.folds["test"]
     counts = np.zeros((config.draws, len(config.shares)))
     right: dict[tuple[int, int], Floats] = {}
@@ -153,25 +149,6 @@ def extrapolate(groups: Floats, accuracy: Floats, beyond: Floats) -> Floats:
     start = [min(0.99, top + 0.05), 0.5, 0.5]
     fit = least_squares(lambda parts: law(parts, groups) - accuracy, start, bounds=([0, 0, 0.01], [1, 10, 3]))
     return law(fit.x, beyond)
-
-
-def _features(dataset: Dataset, model: ModelConfig, weights: str) -> NDArray[np.float32]:
-    """Return the mean of the frozen backbone's feature map, `[items, channels]`, from the cache that training uses."""
-    pictures = dataset.store.pictures()
-    bands, frames = pictures.shape[1:]
-    network, origin = build_pretrained(model, len(dataset.labels), (bands, frames), weights)
-    facts = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or "random 0"}
-    key = cache_key(**facts, pooled=True, pictures=dataset.store.digest())
-    made = cached_features(
-        dataset.store.path / "features" / f"{model.name}-{key}.npy",
-        network.eval().features,
-        Batches(pictures, device("cpu"), FORWARD_BATCH),
-        len(pictures),
-        epoch=0,
-        pooled=True,
-        tick=lambda _: None,
-    )
-    return np.asarray(made, np.float32).reshape(len(pictures), -1)
 
 
 def draw_groups(dataset: Dataset, train: Items, share: float, rng: np.random.Generator) -> tuple[Items, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,7 +134,6 @@ def _section(
         cells = embed(cells, source, budget) if source else cells
     confusion = np.array(metrics["clip"]["confusion"])
     most = max((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: len(cells[cell]), default=None)
-    history = _history(run)
     return {
         "number": number,
         "name": name,
@@ -151,7 +149,7 @@ def _section(
         "chance": float(confusion.sum(axis=1).max() / confusion.sum()),
         "commonest": metrics["labels"][int(confusion.sum(axis=1).argmax())],
         "audible": any(one.sound for shown in cells.values() for one in shown),
-        "training": [Markup(chart.svg()) for chart in charts.training(history, card.get("history") or {})],
+        "training": [Markup(chart.svg()) for chart in charts.training(run.history(), card.get("history") or {})],
         "calibration": [Markup(chart.svg()) for chart in charts.calibration(metrics["calibration"])],
         "heard": [Markup(chart.svg()) for chart in charts.heard(metrics.get("heard", []), _seconds(leaf.card()))],
         "path": str(run.path),
@@ -183,13 +181,6 @@ def _shades(confusion: np.ndarray[Any, Any]) -> list[list[float]]:
     rows = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shades: list[list[float]] = ((confusion / rows) ** 0.6).round(3).tolist()
     return shades
-
-
-def _history(run: Run) -> list[dict[str, str]]:
-    if not run.history_path.exists():
-        return []
-    with run.history_path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _environment() -> jinja2.Environment:

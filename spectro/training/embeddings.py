@@ -1,11 +1,11 @@
-"""Features of a frozen backbone, computed once for every picture and shared by all runs and folds that need them."""
+"""Features of a backbone, frozen or trained, computed once for every picture and shared by all that need them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,18 @@ from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spectro.core.config import ModelConfig
+from spectro.core.errors import DataError, RunError
+from spectro.core.runs import Run
+from spectro.core.tables import Segment
+from spectro.data.features import Extraction, extract
+from spectro.data.store import Store, open_store
+from spectro.models import build_pretrained
+from spectro.models.network import Network
+from spectro.training import bundle
 from spectro.training.batches import Batches
+
+FORWARD_BATCH = 32
 
 Features = NDArray[np.float16]
 
@@ -76,3 +87,88 @@ def cached_features(
         temporary.unlink(missing_ok=True)
         raise
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> NDArray[np.float32]:
+    """Return the mean of a frozen backbone's feature map, `[items, channels]`, from the cache that training uses.
+
+    Raises
+    ------
+    WeightsError
+        the backbone's weights are not at hand.
+    """
+    pictures = store.pictures()
+    bands, frames = pictures.shape[1:]
+    network, origin = build_pretrained(model, 2, (bands, frames), weights)  # the head's classes play no part
+    facts = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or "random 0"}
+    key = cache_key(**facts, pooled=True, pictures=store.digest())
+    made = cached_features(
+        store.path / "features" / f"{model.name}-{key}.npy",
+        network.eval().features,
+        Batches(pictures, torch.device("cpu"), FORWARD_BATCH),
+        len(pictures),
+        epoch=0,
+        pooled=True,
+        tick=lambda _: None,
+    )
+    return np.asarray(made, np.float32).reshape(len(pictures), -1)
+
+
+def run_features(
+    run: Run, data: Path, *, clips: Container[str] | None = None, device: str = "auto"
+) -> tuple[tuple[Segment, ...], NDArray[np.float32]]:
+    """Return segments and the mean of a trained network's feature map for each, `[items, channels]`.
+
+    They are kept beside the pictures, by the hash of the weights.
+
+    Parameters
+    ----------
+    run
+        A finished run of one network.
+    data
+        Data folder with the pictures that the run's card names, or those of other clips.
+    clips
+        Ids of the clips that are wanted; all if None.
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+
+    Raises
+    ------
+    RunError
+        the run holds no network, or the data does not fit it.
+    DataError
+        the pictures, or the sound that its features are computed from, are not at hand, or not one clip is wanted.
+    """
+    card = run.card()
+    if not run.weights_path.exists():
+        raise RunError(f"{run.path} holds no network, whose feature map could be drawn; map what it was fed instead")
+    classifier = bundle.load(run, device)
+    assert isinstance(classifier, bundle.TorchClassifier), "only torch models have such weights"
+    assert isinstance(classifier.network, Network)
+    feature = card["feature"]
+    source: Any
+    if feature["name"] == "mel":
+        source = open_store(data, feature["fingerprint"])
+        arrays: NDArray[Any] = source.pictures()
+    else:
+        wanted = Extraction.from_dict(feature["name"], feature["config"])
+        source = extract(data, feature["name"], config=wanted.config, fingerprint=card["data"]["pictures"]).store
+        arrays = source.values()
+    chosen = np.array([item for item, one in enumerate(source.segments) if clips is None or one.clip.id in clips])
+    if not len(chosen):
+        raise DataError(f"{data} holds none of the clips that are wanted of {run.path}; name the data it was made from")
+    key = cache_key(
+        weights=hashlib.sha256(run.weights_path.read_bytes()).hexdigest(),
+        arrays=source.digest(),
+        items=hashlib.sha256(chosen.tobytes()).hexdigest(),
+    )
+    made = cached_features(
+        source.path / "features" / f"{run.name}-{key}.npy",
+        classifier.network.features,
+        Batches(arrays[chosen], classifier.device, FORWARD_BATCH),
+        len(chosen),
+        epoch=0,
+        pooled=True,
+        tick=lambda _: None,
+    )
+    return tuple(source.segments[item] for item in chosen), np.asarray(made, np.float32).reshape(len(chosen), -1)
