@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from spectro.core.errors import ConfigError
 from spectro.evaluation.maps import ClipMap, Plane, Vectors
-from spectro.evaluation.marks import COLOURS, SHAPES, check, mark
+from spectro.evaluation.marks import COLOURS, SCALES, SHAPES, check, mark
 from spectro.evaluation.plots import Chart, ticks
 
 FORMATS = (".svg", ".png")
@@ -66,9 +66,7 @@ def map_figure(made: ClipMap) -> Figure:
     )
     for axes, plane in zip(np.ravel(figure.subplots(1, len(made.planes))), made.planes, strict=True):
         _plane(axes, plane, made.vectors)
-    key = [
-        Line2D([], [], linestyle="", label=label, markersize=7, **_look(number)) for number, label in enumerate(labels)
-    ]
+    key = [Line2D([], [], linestyle="", label=label, **_look(number, 7)) for number, label in enumerate(labels)]
     if not made.vectors.tested.all():
         pale = Line2D([], [], linestyle="", marker="o", color=FAINT, alpha=0.4, markersize=4)
         pale.set_label("small and pale:\nnot a test clip")
@@ -79,17 +77,18 @@ def map_figure(made: ClipMap) -> Figure:
     return figure
 
 
-def _look(number: int) -> dict[str, Any]:
+def _look(number: int, size: float) -> dict[str, Any]:
     colour, shape = mark(number)
-    return {"marker": SHAPES[shape], "color": COLOURS[colour], "markeredgecolor": "white", "markeredgewidth": 0.5}
+    look = {"marker": SHAPES[shape], "color": COLOURS[colour], "markersize": size * SCALES[shape]}
+    return {**look, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
 def _plane(axes: Any, plane: Plane, vectors: Vectors) -> None:
     for number in range(len(vectors.labels)):
-        look, own = _look(number), vectors.truth == number
-        for shown, style in ((own & ~vectors.tested, {"markersize": 4, "alpha": 0.3}), (own & vectors.tested, {})):
-            x, y = plane.points[shown].T
-            axes.plot(x, y, **{"linestyle": "", "markersize": 6.5, "zorder": 2 if style else 3, **look, **style})
+        own = vectors.truth == number
+        pale, full = plane.points[own & ~vectors.tested], plane.points[own & vectors.tested]
+        axes.plot(*pale.T, linestyle="", alpha=0.3, **_look(number, 4))
+        axes.plot(*full.T, linestyle="", zorder=3, **_look(number, 6.5))
     axes.set_title(plane.method, loc="left", color=INK, fontsize=11)
     note = textwrap.fill(plane.note, 62)
     axes.set_xlabel("\n".join(filter(None, (plane.axes[0], note))), fontsize=9, color=INK)

@@ -31,6 +31,7 @@ FEWEST = 5
 KEPT = 50
 """Principal components that t-SNE and UMAP start from, where there are more values."""
 SEED = 0
+SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 Floats = NDArray[np.float64]
 
@@ -79,6 +80,10 @@ class Agreement:
     """How many of a clip's nearest neighbours from other groups share its class, in all dimensions."""
 
     neighbours: int
+    asked: int
+    """Number of clips whose neighbours are asked."""
+    dimensions: int
+    """Number of values that distances are taken over."""
     share: Estimate
     """Mean over the clips tested, with a 95 % interval from a bootstrap over their groups."""
     chance: float
@@ -86,11 +91,11 @@ class Agreement:
 
     def __str__(self) -> str:
         """Say it in a sentence."""
-        value, low, high = (f"{100 * part:.0f} %" for part in (self.share.value, self.share.low, self.share.high))
-        between = "" if np.isnan(self.share.low) else f" (95 % interval {low} to {high})"
+        share, low, high, chance = map(_percent, (self.share.value, self.share.low, self.share.high, self.chance))
+        between = "" if np.isnan(self.share.low) else f" (95{SPACE}% interval {low} to {high})"
         return (
-            f"Of a clip's {self.neighbours} nearest neighbours from other groups, {value}{between} share its class; "
-            f"by chance {100 * self.chance:.0f} % would."
+            f"Of the {self.neighbours} nearest neighbours from other groups, over all {self.dimensions} dimensions, "
+            f"{share}{between} share a clip's class; by chance {chance} would ({self.asked} clips asked)."
         )
 
 
@@ -111,7 +116,12 @@ class ClipMap:
             "title": self.vectors.title,
             "values": self.vectors.values.shape[1],
             "agreement": found
-            and {"neighbours": found.neighbours, "share": found.share.to_dict(), "chance": found.chance},
+            and {
+                "neighbours": found.neighbours,
+                "asked": found.asked,
+                "share": found.share.to_dict(),
+                "chance": found.chance,
+            },
             "clips": [{"clip": one.id, "label": one.label, "group": one.group, "tested": t} for one, t in clips],
             "planes": [
                 {"method": one.method, "axes": list(one.axes), "note": one.note, "points": one.points.tolist()}
@@ -271,15 +281,21 @@ def agreement(values: Floats, vectors: Vectors) -> Agreement | None:
     samples = bootstrap(lambda weights: weights @ found[:, 0] / weights.sum(axis=1), own, config)
     spread = percentile_interval(samples, config.level) if len(set(own)) > 1 else (np.nan, np.nan)
     share, chance = found.mean(axis=0).tolist()
-    return Agreement(neighbours=NEIGHBOURS, share=Estimate(share, *spread), chance=chance)
+    return Agreement(
+        neighbours=NEIGHBOURS,
+        asked=len(asked),
+        dimensions=values.shape[1],
+        share=Estimate(share, *spread),
+        chance=chance,
+    )
 
 
 def _pca(values: Floats) -> Plane:
     """Project on the two directions of largest variance."""
     found = PCA(2, random_state=SEED).fit(values)
     shares = found.explained_variance_ratio_
-    first, second = (f"component {n + 1}: {100 * share:.0f} % of the variance" for n, share in enumerate(shares))
-    note = f"Shows {100 * shares.sum():.0f} % of the variance; what the other dimensions hold is not seen."
+    first, second = (f"component {n + 1}: {_percent(share)} of the variance" for n, share in enumerate(shares))
+    note = f"Shows {_percent(shares.sum())} of the variance; what the other dimensions hold is not seen."
     return Plane(method="PCA", points=found.transform(values), axes=(first, second), note=note)
 
 
@@ -321,3 +337,7 @@ def _named(store: FeatureStore) -> str:
     chosen = f" {settings['set']}" if "set" in settings else ""
     count = len(store.columns)
     return f"{store.extraction.feature}{chosen}, {count} value{'s' if count > 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}{SPACE}%"

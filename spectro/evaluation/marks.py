@@ -12,6 +12,8 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#1
 """Okabe and Ito's palette for the colour-blind, but for its yellow, which white paper swallows."""
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Matplotlib's names of filled markers; one more than there are colours, so that pairs repeat late."""
+SCALES = (1.0, 0.95, 1.1, 0.8, 1.1, 1.15, 1.1, 1.5)
+"""How much larger each shape is drawn, so that all weigh about the same."""
 MOST = len(COLOURS) * len(SHAPES)
 
 
@@ -33,7 +35,9 @@ def outline(shape: int) -> str:
     letters = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}  # codes of matplotlib.path.Path
     parts = []
     for points, code in style.get_path().transformed(style.get_transform()).iter_segments(simplify=False):
-        flipped = [value if item % 2 == 0 else -value for item, value in enumerate(points)]  # SVG's y points down
+        flipped = [
+            SCALES[shape] * (value if item % 2 == 0 else -value) for item, value in enumerate(points)
+        ]  # SVG's y points down
         at = "" if letters[int(code)] == "Z" else " ".join(f"{value:.3f}" for value in flipped)
         parts.append(letters[int(code)] + at)
     return "".join(parts)

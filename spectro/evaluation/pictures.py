@@ -100,8 +100,8 @@ def draw_boxes(
     vectors = data_vectors(data, feature=feature, config=config, fingerprint=fingerprint)
     for name in columns:
         if name not in vectors.columns:
-            hint = did_you_mean(name, vectors.columns)
-            raise ConfigError(f"there is no value '{name}'{hint} (has: {', '.join(vectors.columns)})")
+            hint = did_you_mean(name, vectors.columns) or f"; it has: {', '.join(vectors.columns)}"
+            raise ConfigError(f"'{feature}' has no value '{name}' with these settings{hint}")
     return save_figure(boxes_figure(vectors, columns or vectors.columns), out)
 
 

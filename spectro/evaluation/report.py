@@ -20,6 +20,7 @@ from spectro.evaluation.compare import compare_pairs, distinct_names, model_row
 from spectro.evaluation.ensemble import clip_predictions
 from spectro.evaluation.evaluate import evaluated
 from spectro.evaluation.exhibits import LISTED, Budget, Source, embed, exhibits
+from spectro.evaluation.page_map import page_map
 
 LIMIT = 15_000_000
 """Size that a report never exceeds, in bytes."""
@@ -152,6 +153,7 @@ def _section(
         "training": [Markup(chart.svg()) for chart in charts.training(run.history(), card.get("history") or {})],
         "calibration": [Markup(chart.svg()) for chart in charts.calibration(metrics["calibration"])],
         "heard": [Markup(chart.svg()) for chart in charts.heard(metrics.get("heard", []), _seconds(leaf.card()))],
+        "map": page_map(run, data, budget.missing) if number == 0 else None,
         "path": str(run.path),
     }
 
