@@ -62,7 +62,11 @@ def map_figure(made: ClipMap) -> Figure:
     figure = Figure(figsize=(width, 6.2), layout="constrained")
     said = str(made.agreement or "All clips come from one group, so no neighbour from elsewhere can be asked.")
     figure.suptitle(
-        f"{made.vectors.title}\n" + textwrap.fill(said, int(13 * width)), x=0.01, ha="left", color=INK, fontsize=11
+        f"{made.vectors.title}\n" + textwrap.fill(said, 57 * len(made.planes)),
+        x=0.01,
+        ha="left",
+        color=INK,
+        fontsize=11,
     )
     for axes, plane in zip(np.ravel(figure.subplots(1, len(made.planes))), made.planes, strict=True):
         _plane(axes, plane, made.vectors)
