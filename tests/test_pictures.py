@@ -173,6 +173,13 @@ def test_mistakes_are_named(data: Path, tmp_path: Path) -> None:
     assert stopped.value.code == 2
 
 
+def test_settings_that_mean_nothing_are_refused(run: Run, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="its own feature map"):
+        draw_map(run, tmp_path / "m.svg", config=STATS)
+    with pytest.raises(ConfigError, match="no finished run"):
+        draw_map(data, tmp_path / "m.svg", config=STATS, data=data)
+
+
 def test_box_plots_show_the_values_of_each_class(data: Path, tmp_path: Path) -> None:
     draw_boxes(data, tmp_path / "b.svg", columns=["centroid_mean", "rms_max"], config=STATS)
     shown = texts(tmp_path / "b.svg")

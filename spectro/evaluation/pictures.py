@@ -54,14 +54,18 @@ def draw_map(
     Raises
     ------
     ConfigError
-        a method, feature or the kind of figure is unknown, or umap-learn is missing.
+        a method, feature or the kind of figure is unknown, settings do not apply to a run, or umap-learn is missing.
     DataError
         there is no data, or fewer than 5 clips.
     RunError
         the run holds no network.
     """
     if isinstance(source, Run) or Run(Path(source)).card_path.exists():
+        if backbone or config or fingerprint or feature != "stats":
+            raise ConfigError("a run is drawn by its own feature map; name its data folder to draw anything else")
         vectors = run_vectors(source, data=data)
+    elif data:
+        raise ConfigError(f"{source} is no finished run, but a data folder was named as well; leave one out")
     elif backbone:
         vectors = backbone_vectors(source, ModelConfig(name=backbone), weights=weights, fingerprint=fingerprint)
     else:
