@@ -14,7 +14,7 @@ from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation import metrics
 from spectro.evaluation.calibration import calibrate
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval, wilson
+from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, centred_interval, percentile_interval, wilson
 from spectro.evaluation.votes import compare_votes, heard
 
 
@@ -136,7 +136,14 @@ def judge(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any]:
     several = len(set(predictions.groups)) > 1
     samples = bootstrap(statistic, predictions.groups, config) if several else np.full((1, len(values)), np.nan)
     figures = [
-        Estimate(float(value), *percentile_interval(samples[:, column], config.level))
+        Estimate(
+            float(value),
+            *(
+                centred_interval(samples[:, column], float(value), config.level)
+                if column < len(names)
+                else percentile_interval(samples[:, column], config.level)  # a class has too few groups to tell a bias
+            ),
+        )
         for column, value in enumerate(values)
     ]
     scalars = {name: figures[number].to_dict() for number, name in enumerate(names)}
