@@ -63,6 +63,11 @@ def test_the_planted_band_is_found_and_the_deletion_curve_confirms_it(bands: tup
     areas = {order: curve.area for order, curve in made.deletions.items()}
     assert areas["occlusion"] < areas["random"]
     assert areas["grad-cam"] < areas["random"]
+    assert made.verdict.startswith("The check holds")
+    swapped = {**made.deletions, "random": made.deletions["occlusion"], "occlusion": made.deletions["random"]}
+    failing = type(made)(**{**vars(made), "deletions": swapped}).verdict
+    assert "as soon as" in failing
+    assert "occlusion" in failing
     assert made.cam is not None
     upper, lower = np.split(made.cam, 2)  # the map has four rows for 128 bands, each of which hears its neighbours
     assert upper.mean() > 2 * lower.mean()

@@ -113,3 +113,15 @@ def test_perfect_and_hopeless_predictions_stand_at_the_ends():
         else:
             assert best[name] == 1
             assert worst[name] < 1
+
+
+def test_a_class_that_a_resample_lost_is_left_out_of_its_macro_f1():
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    said = np.array([0, 2, 1, 1, 2, 2])  # "pop" is also said of a "blues"
+    ids = tuple(map(str, range(6)))
+    p = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=LABELS, probs=np.eye(4)[said], truth=truth)
+    without_pop = np.array([[1.0, 1, 1, 1, 0, 0]])
+    assert metrics.class_scores(p, without_pop)["f1"][0, 2] == 0
+    assert metrics.macro_f1(p, without_pop)[0] == pytest.approx((2 / 3 + 1) / 2)
+    never = p.select(np.arange(4))  # where it does not occur at all, it counts, as in scikit-learn
+    assert metrics.macro_f1(never, metrics.ones(never))[0] == pytest.approx((2 / 3 + 1 + 0) / 3)

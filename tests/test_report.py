@@ -1,25 +1,45 @@
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
+from PIL import Image
 
+from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.data.store import open_store
+from spectro.data.audit import audit
+from spectro.data.splits import split
+from spectro.data.store import open_store, picture_shape
+from spectro.evaluation.doubt import Doubt
 from spectro.evaluation.ensemble import ensemble
+from spectro.evaluation.evaluate import evaluated
 from spectro.evaluation.exhibits import Budget, Source, embed, exhibits
+from spectro.evaluation.extremes import SHOWN, extremes
+from spectro.evaluation.formats import FORMATS
+from spectro.evaluation.leak_gap import LeakGapConfig, leak_gap
+from spectro.evaluation.overlay import Overlays
 from spectro.evaluation.plots import Axis, Chart, Line, bar, interval, ticks, timeline
 from spectro.evaluation.report import LIMIT, report
+from spectro.evaluation.saliency import grad_cam
+from spectro.models import build
 from spectro.training.checkpoint import HISTORY_COLUMNS
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 QUIET += ["--disable-component-update", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+
+
+NAMES = ("first", "second")
 
 
 def make_run(path: Path, data: Path, *, seed: int = 0, leaky: bool = False, val: bool = True) -> Run:
@@ -78,10 +98,19 @@ def make_run(path: Path, data: Path, *, seed: int = 0, leaky: bool = False, val:
     return run
 
 
+def give_network(run: Run, data: Path) -> Run:
+    """Put an untrained network into a run, so that there is something to look into."""
+    config, shape = ModelConfig(name="test_resnet"), picture_shape(open_store(data).config)
+    torch.manual_seed(0)
+    safetensors.torch.save_file(build(config, 4, shape).state_dict(), run.weights_path)
+    run.write_card({**run.card(), "model": config.to_dict(), "input": list(shape)})
+    return run
+
+
 @pytest.fixture(scope="module")
 def page(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    first, second = make_run(folder / "first", rendered), make_run(folder / "second", rendered, seed=1)
+    first, second = (give_network(make_run(folder / name, rendered, seed=n), rendered) for n, name in enumerate(NAMES))
     both = ensemble([first, second], out=folder / "both")
     return report([first, second, both], out=folder / "report.html")
 
@@ -119,7 +148,12 @@ def test_it_holds_every_part(page):
         assert heading in text, heading
     assert "fine-tuning starts" in text
     assert "spectro finetune data" in text
-    assert text.count("<audio") == text.count("data:audio/ogg;base64,") == text.count("data:image/webp;base64,") == 2
+    assert "Worst and most doubtful clips" in text
+    seen = text.count("data:image/webp;base64,")
+    assert text.count("<audio") == text.count("data:audio/ogg;base64,") == seen
+    assert seen > 2  # the two confused ones, and those that say most
+    assert 'class="overlay"' in text
+    assert "Grad-CAM" in text
 
 
 def test_a_leaky_run_says_so_and_never_leads(rendered, tmp_path):
@@ -140,7 +174,10 @@ def test_without_data_or_validation_it_says_what_is_missing(rendered, tmp_path):
     assert "the data is not at hand" in text
     assert "no validation predictions" in text
     assert "<audio" not in text
-    assert "<audio" in report([run], out=tmp_path / "report.html", data=rendered).read_text()
+    text = report([run], out=tmp_path / "report.html", data=rendered).read_text()
+    assert "<audio" in text
+    assert "the weights are not at hand" in text  # so there is no overlay
+    assert 'class="overlay"' not in text
 
 
 def test_predictions_alone_are_enough_and_names_are_escaped(tmp_path):
@@ -193,6 +230,80 @@ def test_pictures_and_sounds_stay_within_their_budget_and_each_cell_gets_one_fir
     small = Budget(characters=1000)
     embed(cells, Source(open_store(rendered)), small)
     assert small.characters == 1000
+
+
+def test_the_overlay_lies_where_the_network_looks_and_says_where_there_is_none(rendered, tmp_path):
+    run = give_network(make_run(tmp_path / "run", rendered), rendered)
+    bands, frames = picture_shape(open_store(rendered).config)
+    found = Overlays.of(run)
+    assert isinstance(found, Overlays)
+    picture = np.random.default_rng(0).integers(0, 256, (bands, frames), dtype=np.uint8)
+    layers = [found.layer(picture, label) for label in found.labels]
+    assert found.layer(picture, "none of them") == ""
+    for layer, label in zip(layers, found.labels, strict=True):
+        cam = grad_cam(found.network, picture, found.labels.index(label))
+        assert (cam is None) == (layer == "")
+        if cam is not None:
+            with Image.open(io.BytesIO(base64.b64decode(layer.partition(",")[2]))) as image:
+                alpha = np.asarray(image.resize((frames, bands)))[..., 3]
+            assert np.corrcoef(alpha.ravel(), cam.ravel())[0, 1] > 0.9
+    run.write_card({**run.card(), "kind": "sklearn"})
+    assert "needs a neural network" in Overlays.of(run)
+
+
+def test_the_clips_that_say_most_are_in_order_and_no_clip_stands_twice():
+    rng = np.random.default_rng(0)
+    ids = tuple(map(str, range(60)))
+    probs = rng.dirichlet(np.ones(4), size=60)
+    clips = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=tuple("abcd"), probs=probs, truth=np.arange(60) % 4)
+    doubts = [Doubt(clip=n, label="a", suggested="b", label_probability=0, suggested_probability=1) for n in ids]
+    lists = extremes(clips, None, doubts)
+    shown = [one.clip for name in ("surest", "closest", "doubted") for one in lists[name]]
+    assert len(set(shown)) == len(shown) == 3 * SHOWN
+    wrong = np.flatnonzero(clips.predicted != clips.truth)
+    assert [one.confidence for one in lists["surest"]] == sorted(probs[wrong].max(axis=1), reverse=True)[:SHOWN]
+    margins = np.sort(probs, axis=1)[:, -1] - np.sort(probs, axis=1)[:, -2]
+    free = [margin for n, margin in enumerate(margins) if str(n) not in {one.clip for one in lists["surest"]}]
+    np.testing.assert_allclose([one.margin for one in lists["closest"]], sorted(free)[:SHOWN])
+    rest = [clip for clip in ids if clip not in shown[: 2 * SHOWN]]
+    assert [one.clip for one in lists["doubted"]] == rest[:SHOWN]
+    assert extremes(clips)["doubted"] == []
+
+
+def test_the_table_alone_comes_in_every_format(rendered, tmp_path):
+    runs = [make_run(tmp_path / name, rendered, seed=n) for n, name in enumerate(("first", "second"))]
+    for kind in FORMATS:
+        text = report(runs, out=tmp_path / f"table.{kind}", format=kind).read_text()
+        assert "first" in text
+        assert "second" in text
+        assert (kind == "csv") or "bootstrap over groups" in text
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert {row["level"] for row in rows} == {"segment", "clip"}
+    assert {row["leaking_groups"] for row in rows} == {"0"}
+    assert len(report(runs[:1], out=tmp_path / "one.md", format="md").read_text().splitlines()) == 5
+    with pytest.raises(ConfigError, match="did you mean 'csv'"):
+        report(runs, out=tmp_path / "table", format="cvs")
+
+
+def test_what_the_audit_and_the_leak_gap_found_is_told(rendered, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(rendered, data)
+    run = make_run(tmp_path / "run", data)
+    assert "was not audited" in report([run], out=tmp_path / "report.html").read_text()
+    leak_gap(data, config=LeakGapConfig(folds=2, trees=5))
+    audit(data, split=split(data, name="other")[0].name, workers=1)
+    text = report([run], out=tmp_path / "report.html").read_text()
+    assert "What a leak would pretend" in text
+    assert "compared the sound of 24 clips" in text
+    assert "held against the split other, not against this one" in text
+
+
+def test_intervals_of_an_earlier_version_are_drawn_again(rendered, tmp_path):
+    run = make_run(tmp_path / "run", rendered)
+    found = evaluated(run)
+    old = {**found, "bootstrap": {name: value for name, value in found["bootstrap"].items() if name != "interval"}}
+    run.write_metrics({**old, "clip": {}})
+    assert evaluated(run) == found
 
 
 def test_charts_are_drawn_inside_their_frame_whatever_the_data():

@@ -87,6 +87,38 @@ def test_a_confused_segment_can_be_heard(visit):
     assert heard[1] == pytest.approx(1.0, abs=0.1)
 
 
+def test_what_the_network_heeded_is_switched_on_by_keyboard_and_everywhere_at_once(visit):
+    tab = visit()
+    section = tab.locator("section[aria-labelledby=extremes]")
+    layer = section.locator(".overlay").first
+    assert not layer.is_visible()
+    section.locator(".heed").focus()
+    tab.keyboard.press("Space")
+    assert layer.is_visible()
+    assert layer.evaluate("image => image.decode().then(() => image.naturalWidth)") > 1
+    box, below = layer.bounding_box(), section.locator(".picture:has(.overlay) img").first.bounding_box()
+    assert box == below
+    confused = tab.locator("section[aria-labelledby=confusions] .heed:visible")
+    assert confused.is_checked()
+    confused.uncheck()
+    assert not section.locator(".heed").is_checked()
+    assert not layer.is_visible()
+
+
+def test_a_doubtful_clip_can_be_heard_and_silences_the_one_before(visit):
+    tab = visit()
+    clips = tab.locator("section[aria-labelledby=extremes] .cell").nth(1).locator("audio")
+    play = """audio => new Promise((resolve, reject) => {
+                audio.muted = true;
+                audio.onerror = () => reject(audio.error.message);
+                audio.ontimeupdate = () => audio.currentTime > 0.1 && resolve(audio.duration);
+                audio.play().catch(reject);
+              })"""
+    assert clips.first.evaluate(play) == pytest.approx(1.0, abs=0.1)
+    clips.nth(1).evaluate(play)
+    assert clips.first.evaluate("audio => audio.paused")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (320, "light"), (768, "light")])
 def test_nothing_scrolls_sideways_at_any_width(visit, width, scheme):
     tab = visit(width, 844, color_scheme=scheme)

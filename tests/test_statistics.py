@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from spectro.core.errors import ConfigError, DataError
+from spectro.core.predictions import Predictions
+from spectro.evaluation.metrics import class_scores, macro_f1
 from spectro.evaluation.statistics import (
     BootstrapConfig,
     bootstrap,
+    centred_interval,
     corrected_t,
     estimate,
     holm,
@@ -134,6 +138,59 @@ def coverage(per_group: int, by_group: bool, simulations: int = 300) -> float:
 def test_group_bootstrap_covers_what_it_promises_and_the_item_bootstrap_does_not():
     assert 0.93 <= coverage(5, by_group=True) <= 0.97
     assert coverage(5, by_group=False) < 0.85
+
+
+def few_clips_of_many_classes(rng: np.random.Generator) -> tuple[Predictions, float]:
+    """15 classes of 7 clips in groups of 1 to 3 that resemble each other, and the macro-F1 of endlessly many."""
+    classes = np.arange(15)
+    skill = rng.beta(3, 3, size=15).clip(0.03, 0.97)
+    wrong = rng.dirichlet(np.full(15, 0.5), size=15) * (1 - np.eye(15))
+    table = np.diag(skill) + (1 - skill)[:, None] * wrong / wrong.sum(axis=1, keepdims=True)
+    truth, said, groups = [], [], []
+    for label in classes:
+        sizes = rng.permutation([[3, 2, 1, 1], [2, 2, 2, 1], [3, 3, 1, 0]][rng.integers(3)])
+        for number, size in enumerate(sizes):
+            luck = rng.beta(3 * skill[label], 3 * (1 - skill[label]))
+            others = rng.choice(classes, size=size, p=wrong[label] / wrong[label].sum())
+            said += np.where(rng.random(size) < luck, label, others).tolist()
+            truth += [label] * size
+            groups += [f"{label}-{number}"] * size
+    ids = tuple(map(str, range(len(truth))))
+    names = tuple(map(str, classes))
+    probs = np.eye(15)[said]
+    found = Predictions(ids=ids, clip_ids=ids, groups=tuple(groups), labels=names, probs=probs, truth=np.array(truth))
+    return found, float((2 * skill / (1 + table.sum(axis=0))).mean())
+
+
+def test_the_interval_of_macro_f1_covers_with_few_clips_per_class_where_the_plain_percentile_lies_low():
+    """Measured with 800 simulations of 1000 resamples: 94 to 97 %, where counting lost classes as 0 gave 85 to 95 %."""
+
+    def lost_count_as_zero(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+        return np.nanmean(class_scores(predictions, weights)["f1"], axis=1)
+
+    rng = np.random.default_rng(5)
+    inside, plain, low = 0, 0, 0
+    for number in range(150):
+        predictions, true = few_clips_of_many_classes(rng)
+        config = BootstrapConfig(repeats=200, seed=number)
+        found = estimate(partial(macro_f1, predictions), predictions.groups, config)
+        inside += found.low <= true <= found.high
+        samples = bootstrap(partial(lost_count_as_zero, predictions), predictions.groups, config)
+        least, most = percentile_interval(samples)
+        plain += least <= true <= most
+        low += most < true
+    assert 0.9 <= inside / 150 <= 1
+    assert plain / 150 < 0.9
+    assert low / 150 > 0.08
+
+
+def test_a_centred_interval_leaves_means_alone_and_stays_within_what_was_drawn():
+    samples = np.random.default_rng(0).normal(size=2000)
+    at_mean = centred_interval(samples, float(samples.mean()))
+    assert at_mean == pytest.approx(percentile_interval(samples))
+    assert centred_interval(samples, float(samples.mean()) + 0.3) == pytest.approx(np.add(at_mean, 0.3))
+    assert centred_interval(np.array([0.9, 1.0, 1.0]), 1.0)[1] == 1.0
+    assert all(map(math.isnan, centred_interval(np.array([np.nan]), 0.5)))
 
 
 @pytest.mark.parametrize(("setting", "value"), [("repeats", 1), ("level", 95.0)])

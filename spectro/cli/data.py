@@ -283,6 +283,9 @@ def split(
     return None
 
 
+GAP_FIGURES = ("segment_accuracy", "clip_accuracy", "gap")
+
+
 @app.command(group=DATA, sort_key=next(order))
 def audit(
     data: Path, /, *, split: str | None = None, gap: bool = True, workers: int = 0, as_json: Json = False
@@ -304,10 +307,7 @@ def audit(
     """
     found = spectro.audit(data, split=split, workers=workers)
     gaps = spectro.leak_gap(data) if gap else ()
-    figures = {
-        one.by: {name: getattr(one, name).to_dict() for name in ("segment_accuracy", "clip_accuracy", "gap")}
-        for one in gaps
-    }
+    figures = {one.by: one.to_dict() for one in gaps}
     if as_json:
         pairs = [dataclasses.asdict(pair) for pair in found.pairs]
         return put_json({**found.summary(), "found": pairs, "leak_gap": figures})
@@ -323,7 +323,7 @@ def audit(
     if figures:
         print("the leak gap, by a random forest on simple statistics of the pictures:")
         columns = ("split by", "segment accuracy", "clip accuracy", "gap to group")
-        put_table(columns, [(by, *map(interval, three.values())) for by, three in figures.items()])
+        put_table(columns, [(by, *(interval(one[name]) for name in GAP_FIGURES)) for by, one in figures.items()])
     return None
 
 

@@ -252,21 +252,33 @@ def put_systems(models: Sequence[dict[str, Any]]) -> None:
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def report(runs: list[Path], /, *, out: Path = Path("report.html"), data: Path | None = None) -> None:
+def report(
+    runs: list[Path],
+    /,
+    *,
+    out: Path | None = None,
+    data: Path | None = None,
+    format: Literal["html", "md", "tex", "csv", "json"] = "html",
+) -> None:
     """Write one self-contained HTML page about runs: how good, how sure, on what split, and where they err.
 
     Example: spectro report runs/resnet50-group runs/both --out report.html
+
+    Example: spectro report runs/resnet50-group --format tex --out table.tex
 
     Parameters
     ----------
     runs
         Folders of finished runs.
     out
-        The page.
+        The file; by default report.html, or report with the format's ending.
     data
         Data folder with the pictures and the source of the sounds, if it is not where the runs' cards say.
+    format
+        The page, or only its table of models as text for papers and programs.
     """
-    print(f"wrote {spectro.report(runs, out=out, data=data)}")
+    path = spectro.report(runs, out=out or Path(f"report.{format}"), data=data, format=format)
+    print(f"wrote {path}")
 
 
 def parse_weights(text: str) -> Any:

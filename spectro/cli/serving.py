@@ -100,6 +100,7 @@ def explain(
     print(f"{made.label}: {made.probability:.2f} at {made.start:g} s, {made.clip_probability:.2f} in the whole file")
     areas = ((order, f"{curve.area:.3f}") for order, curve in made.deletions.items())
     put_table(("blacked out in the order of", "area under the deletion curve (less is better)"), areas)
+    print(f"{made.verdict}.")
     print(f"wrote {figure} and the sounds beside it")
     return None
 

@@ -101,6 +101,7 @@ def model_row(name: str, run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
         "split": split.get("title") or split.get("name", ""),
         "clips": metrics["items"]["clips"],
         "groups": metrics["bootstrap"]["groups"],
+        "leaking_groups": (split.get("facts") or {}).get("leaking_groups"),
         **{
             level: {figure: metrics[level][figure] for figure in FIGURES}
             for level in ("segment", "clip")

@@ -14,8 +14,18 @@ from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation import metrics
 from spectro.evaluation.calibration import calibrate
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, centred_interval, percentile_interval, wilson
+from spectro.evaluation.statistics import (
+    BootstrapConfig,
+    Estimate,
+    bootstrap,
+    centred_interval,
+    percentile_interval,
+    wilson,
+)
 from spectro.evaluation.votes import compare_votes, heard
+
+INTERVAL = "centred percentile"
+"""How the intervals of the figures over all classes are drawn; `metrics.json` names it."""
 
 
 def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConfig | None = None) -> dict[str, Any]:
@@ -53,11 +63,15 @@ def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConf
 
 
 def evaluated(run: Run) -> dict[str, Any]:
-    """Return what `evaluate` found on the test fold, and evaluate first if it did not run since the last training."""
+    """Return what `evaluate` found on the test fold, and evaluate first if it did not run since the last training.
+
+    Figures whose intervals an earlier version drew otherwise are made again.
+    """
     if run.metrics_path.exists():
         made = run.predictions_path("test")
         found = run.metrics()
-        if found["fold"] == "test" and made.exists() and run.metrics_path.stat().st_mtime >= made.stat().st_mtime:
+        current = made.exists() and run.metrics_path.stat().st_mtime >= made.stat().st_mtime
+        if found["fold"] == "test" and current and found["bootstrap"].get("interval") == INTERVAL:
             return found
     return evaluate(run)
 
@@ -99,7 +113,7 @@ def evaluate_predictions(
     return {
         "labels": list(predictions.labels),
         "vote": vote,
-        "bootstrap": {"unit": "group", "groups": len(set(known.groups)), **config.to_dict()},
+        "bootstrap": {"unit": "group", "interval": INTERVAL, "groups": len(set(known.groups)), **config.to_dict()},
         "items": {**items, "unlabelled": len(predictions) - len(known)},
         **{name: judge(level, config) for name, level in levels.items()},
         "calibration": calibrate(levels["clip"], tuning.pool(vote) if tuning else None, config),

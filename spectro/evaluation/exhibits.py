@@ -1,15 +1,15 @@
-"""What a model got wrong, to look at and to listen to: one segment per confused clip, with its picture and sound."""
+"""Clips to look at and to listen to: one segment of each, with its picture, its sound, and what the network heeded."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -24,6 +24,11 @@ from spectro.core.tables import Segment
 from spectro.data.store import Store, open_store
 from spectro.evaluation.plots import timeline
 
+if TYPE_CHECKING:
+    from spectro.evaluation.overlay import Overlays  # imports torch, which a page without a network does without
+
+Key = TypeVar("Key", str, tuple[int, int])
+
 SAMPLE_RATE = 22050
 """Sample rate of embedded sound, in Hz."""
 LISTED = 20
@@ -32,7 +37,7 @@ LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """One clip in a cell of the confusion matrix."""
+    """One clip, with one segment of it that stands for it."""
 
     clip: str
     true: str
@@ -49,8 +54,19 @@ class Exhibit:
     """Its spectrogram as a data URI, or empty."""
     sound: str = ""
     """Its sound as a data URI, or empty."""
+    overlay: str = ""
+    """What the network heeded in the picture for the class said, as a see-through data URI, or empty."""
     timeline: str = ""
-    """Probabilities over the clip's segments, as SVG."""
+    """Probabilities of `below` and `above` over the clip's segments, as SVG; empty where there is one segment."""
+    below: str = ""
+    """The class that the timeline draws from below: the true one, if it is one of the two."""
+    above: str = ""
+    """The class that it draws from above."""
+    runner_up: str = ""
+    """The class said second, with its probability as `margin` below that of the class said."""
+    margin: float = 0.0
+    doubted: bool = False
+    """Whether confident learning doubts the label."""
 
 
 @dataclass
@@ -109,14 +125,10 @@ class Source:
         except (OSError, ValueError, KeyError):
             raise DataError(f"{source} does not say where the audio files are; render again") from None
 
-    def picture(self, segment: Segment) -> str:
-        """Return a segment's spectrogram in colour as a data URI."""
+    def picture(self, segment: Segment) -> NDArray[np.uint8]:
+        """Return a segment's spectrogram, `[bands, frames]`; raises OSError when it cannot be read."""
         with Image.open(self.store.picture_path(segment)) as image:
-            grey = np.asarray(image.convert("L"))
-        coloured = (matplotlib.colormaps["magma"](grey)[..., :3] * 255).round().astype(np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(coloured).save(file, "WEBP", quality=72, method=4)
-        return _data_uri("image/webp", file.getvalue())
+            return np.array(image.convert("L"))
 
     def sound(self, segment: Segment) -> str:
         """Return a segment's sound, mono Ogg Vorbis, as a data URI; raises AudioError when it cannot be read."""
@@ -136,7 +148,7 @@ class Source:
         ) as encoder:
             for first in range(0, len(samples), SAMPLE_RATE):  # libsndfile's Vorbis encoder wants small pieces
                 encoder.write(np.clip(samples[first : first + SAMPLE_RATE], -1, 1))
-        return _data_uri("audio/ogg", file.getvalue())
+        return data_uri("audio/ogg", file.getvalue())
 
 
 def exhibits(clips: Predictions, segments: Predictions | None = None) -> dict[tuple[int, int], list[Exhibit]]:
@@ -147,68 +159,97 @@ def exhibits(clips: Predictions, segments: Predictions | None = None) -> dict[tu
     clips : predictions per clip, all with known truth
     segments : predictions of their segments, from which each confused clip gets its loudest one
     """
-    members: dict[str, list[int]] = {}
-    for item, clip in enumerate(segments.clip_ids if segments is not None else ()):
-        members.setdefault(clip, []).append(item)
+    members = members_of(segments)
     cells: dict[tuple[int, int], list[Exhibit]] = {}
     for item, (true, said) in enumerate(zip(clips.truth.tolist(), clips.predicted.tolist(), strict=True)):
-        made = Exhibit(
-            clip=clips.ids[item],
-            true=clips.labels[true],
-            said=clips.labels[said],
-            confidence=float(clips.probs[item, said]),
-            doubt=float(clips.probs[item, true]),
-        )
-        if segments is not None and true != said and clips.ids[item] in members:
-            own = segments.select(members[clips.ids[item]])
-            loudest = int(own.probs[:, said].argmax())
-            drawn = timeline(own.probs[:, true].tolist(), own.probs[:, said].tolist(), loudest)
-            made = replace(made, segment=own.ids[loudest], timeline=drawn if len(own) > 1 else "")
-        cells.setdefault((true, said), []).append(made)
+        own = None if segments is None or true == said else segments.select(members.get(clips.ids[item], []))
+        cells.setdefault((true, said), []).append(exhibit(clips, item, own))
     for (true, said), shown in cells.items():
         shown.sort(key=lambda one: one.confidence, reverse=true != said)
     return cells
 
 
-def embed(
-    cells: Mapping[tuple[int, int], Sequence[Exhibit]], source: Source, budget: Budget
-) -> dict[tuple[int, int], list[Exhibit]]:
-    """Return the cells with pictures and sounds of confused clips, as far as the budget reaches.
+def members_of(segments: Predictions | None) -> dict[str, list[int]]:
+    """Return the segments of each clip, as indices."""
+    members: dict[str, list[int]] = {}
+    for item, clip in enumerate(segments.clip_ids if segments is not None else ()):
+        members.setdefault(clip, []).append(item)
+    return members
 
-    Every cell gets its first clip before any gets its second.
+
+def exhibit(clips: Predictions, item: int, own: Predictions | None) -> Exhibit:
+    """Return one clip; with predictions of its segments, also the one that spoke loudest and how they voted."""
+    order = np.argsort(-clips.probs[item], kind="stable").tolist()
+    said, second = order[0], order[min(1, len(order) - 1)]
+    true = int(clips.truth[item])
+    made = Exhibit(
+        clip=clips.ids[item],
+        true=clips.labels[true],
+        said=clips.labels[said],
+        confidence=float(clips.probs[item, said]),
+        doubt=float(clips.probs[item, true]),
+        runner_up=clips.labels[second],
+        margin=float(clips.probs[item, said] - clips.probs[item, second]),
+    )
+    if own is None or not len(own):
+        return made
+    below, above = (true, said) if true != said else (said, second)
+    loudest = int(own.probs[:, said].argmax())
+    drawn = timeline(own.probs[:, below].tolist(), own.probs[:, above].tolist(), loudest)
+    return replace(
+        made,
+        segment=own.ids[loudest],
+        timeline=drawn if len(own) > 1 else "",
+        below=clips.labels[below],
+        above=clips.labels[above],
+    )
+
+
+def embed(
+    lists: Mapping[Key, Sequence[Exhibit]], source: Source, budget: Budget, overlays: Overlays | None = None
+) -> dict[Key, list[Exhibit]]:
+    """Return the lists with pictures and sounds of the clips that have a segment, as far as the budget reaches.
+
+    Every list gets its first clip before any gets its second.
     """
-    made = {cell: list(shown) for cell, shown in cells.items()}
-    wanted = [
-        (rank, cell) for cell, shown in made.items() if cell[0] != cell[1] for rank in range(min(LISTED, len(shown)))
-    ]
+    made = {key: list(shown) for key, shown in lists.items()}
+    wanted = sorted(
+        (rank, key) for key, shown in made.items() for rank, one in enumerate(shown[:LISTED]) if one.segment
+    )
     unheard = 0
-    for rank, cell in sorted(wanted):
-        segment = source.segments.get(made[cell][rank].segment)
+    for rank, key in wanted:
+        one = made[key][rank]
+        segment = source.segments.get(one.segment)
         if segment is None or budget.segments < 1:
             continue
+        picture = overlay = sound = ""
         try:
-            picture = source.picture(segment)
+            grey = source.picture(segment)
+            picture, overlay = _coloured(grey), overlays.layer(grey, one.said) if overlays else ""
         except OSError:
-            picture = ""
+            pass
         try:
             sound = source.sound(segment)
         except (AudioError, DataError) as error:
-            sound = ""
             unheard += 1
             if unheard == 1:
                 budget.missing.append(f"Some sound is not at hand: {error}.")
-        if budget.spend(picture, sound):
+        if budget.spend(picture, overlay, sound):
             span = f"{segment.start:.1f}\N{EN DASH}{segment.start + segment.seconds:.1f} s"
-            made[cell][rank] = replace(made[cell][rank], picture=picture, sound=sound, span=span)
-    left_out = len(wanted) - sum(bool(one.picture or one.sound) for one in _flat(made.values()))
+            made[key][rank] = replace(one, picture=picture, overlay=overlay, sound=sound, span=span)
+    left_out = len(wanted) - sum(bool(one.picture or one.sound) for shown in made.values() for one in shown)
     if left_out and not unheard:
-        budget.missing.append(f"{left_out} confused clips are listed by name only, to keep this file small.")
+        budget.missing.append(f"{left_out} clips are listed by name only, to keep this file small.")
     return made
 
 
-def _flat(cells: Iterable[Sequence[Exhibit]]) -> Iterable[Exhibit]:
-    return (one for shown in cells for one in shown)
+def _coloured(grey: NDArray[np.uint8]) -> str:
+    coloured = (matplotlib.colormaps["magma"](grey)[..., :3] * 255).round().astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coloured).save(file, "WEBP", quality=72, method=4)
+    return data_uri("image/webp", file.getvalue())
 
 
-def _data_uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> str:
+    """Return a file as an address that holds it."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -68,6 +68,15 @@ class Explanation:
         soft: Map = gaussian_filter(inside.astype(np.float32), sigma=1.0)
         return soft
 
+    @property
+    def verdict(self) -> str:
+        """What the deletion curves say of the explanation, in one sentence."""
+        chance = self.deletions["random"].area
+        failing = [order for order in self.deletions if order != "random" and self.deletions[order].area >= chance]
+        if not failing:
+            return "The check holds: blacked out in this order, the class is lost sooner than in random order"
+        return f"The check fails: a random order loses the class as soon as {' and '.join(failing)}; do not rely on it"
+
     def sound(self) -> Samples:
         """Return `[n]`, the segment with everything muted but what mattered."""
         mel = self.config.mel
@@ -86,6 +95,7 @@ class Explanation:
             "probability": self.probability,
             "clip_probability": self.clip_probability,
             "deletion_area": {order: curve.area for order, curve in self.deletions.items()},
+            "verdict": self.verdict,
         }
 
 

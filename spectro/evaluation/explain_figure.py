@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def _curves(axes: Any, made: Explanation) -> None:
     axes.set_xlabel("share blacked out, most important first")
     axes.set_ylabel(f"probability of {made.label}")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
-    _calm(axes, "The check: a true explanation falls fast")
+    _calm(axes, "\n".join(textwrap.wrap(made.verdict, 78)))
 
 
 def _calm(axes: Any, title: str) -> None:

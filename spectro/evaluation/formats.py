@@ -14,7 +14,7 @@ from spectro.evaluation.compare import FIGURES
 Format = Callable[[dict[str, Any]], str]
 
 FORMATS: Registry[Format] = Registry("format")
-"""Ways to write what `compare` or `compare_recipes` returned (`pairs` may be missing)."""
+"""Ways to write what `compare`, `compare_recipes` or `Ranking.table` returned (`pairs` and `notes` may be missing)."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -47,17 +47,17 @@ PAIR_COLUMNS = ("n", "groups", "only_first", "only_second", "p_mcnemar_holm", "p
 
 @FORMATS.add("md")
 def markdown(found: dict[str, Any]) -> str:
-    """Return Markdown tables: models, then pairs."""
+    """Return Markdown tables: models, then pairs, then notes."""
     blocks = []
     for header, rows in _tables(found):
         lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
         blocks.append("".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines))
-    return "\n".join(blocks)
+    return "\n".join([*blocks, *(note + "\n" for note in found.get("notes", ()))])
 
 
 @FORMATS.add("tex")
 def latex(found: dict[str, Any]) -> str:
-    """Return LaTeX tabulars for the booktabs package: models, then pairs."""
+    """Return LaTeX tabulars for the booktabs package: models, then pairs; notes as comments."""
     blocks = []
     for header, rows in _tables(found):
         body = "".join("  " + " & ".join(map(_escape, row)) + r" \\" + "\n" for row in rows)
@@ -66,7 +66,7 @@ def latex(found: dict[str, Any]) -> str:
         blocks.append(
             f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n{head}  \\midrule\n{body}  \\bottomrule\n\\end{{tabular}}\n"
         )
-    return "\n".join(blocks)
+    return "\n".join([*blocks, *(f"% {note}\n" for note in found.get("notes", ()))])
 
 
 @FORMATS.add("csv")
@@ -77,14 +77,24 @@ def comma_separated(found: dict[str, Any]) -> str:
     figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
     system = [*SYSTEM, "deviation", "epochs_cap"] if _systems(found) else []
     writer.writerow(
-        ["model", "split", "level", "clips", "groups", *figures, *(["parameters", *system] if system else [])]
+        [
+            "model",
+            "split",
+            "level",
+            "clips",
+            "groups",
+            "leaking_groups",
+            *figures,
+            *(["parameters", *system] if system else []),
+        ]
     )
     for model in found["models"]:
         for level in ("segment", "clip"):
             if level in model:
                 values = [model[level][name][end] for name in FIGURES for end in ("value", "low", "high")]
                 more = [model["parameters"], *(model["system"][name] for name in system)] if system else []
-                writer.writerow([model["name"], model["split"], level, model["clips"], model["groups"], *values, *more])
+                facts = [model["clips"], model["groups"], model.get("leaking_groups")]
+                writer.writerow([model["name"], model["split"], level, *facts, *values, *more])
     return text.getvalue()
 
 
@@ -95,7 +105,7 @@ def json_text(found: dict[str, Any]) -> str:
 
 
 def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
-    header = ["model", "split", "clips", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
+    header = ["model", "split", "clips", "groups", "both sides", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
     header += ["parameters", *SYSTEM.values()] if _systems(found) else []
     yield (
         header,
@@ -104,6 +114,8 @@ def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]
                 model["name"],
                 model["split"],
                 str(model["clips"]),
+                str(model["groups"]),
+                _plain(model.get("leaking_groups")),
                 *(_figure(model[level][name], name) if level in model else "" for level, name in SHOWN),
                 *([_plain(model["parameters"]), *map(_plain, _said(model["system"]))] if _systems(found) else []),
             ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from spectro.core.config import Config, SplitConfig, require
 from spectro.core.predictions import Predictions
+from spectro.core.tables import write_text
 from spectro.data.splits import assign
 from spectro.data.store import Store, open_store
 from spectro.evaluation.metrics import Weights, accuracy
@@ -52,11 +54,18 @@ class LeakGap:
     gap: Estimate
     """Segment accuracy minus that of the split by group: what leaking pretends, paired over the same segments."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain JSON values."""
+        figures = {name: getattr(self, name).to_dict() for name in ("segment_accuracy", "clip_accuracy", "gap")}
+        return {"leaking_groups": self.leaking_groups, **figures}
+
 
 def leak_gap(
     data: Path | str, *, config: LeakGapConfig | None = None, fingerprint: str | None = None
 ) -> tuple[LeakGap, ...]:
     """Cross-validate a random forest on simple statistics of the pictures, split by segment, by clip and by group.
+
+    Writes `leak_gap.json` into the folder, from which a report takes it.
 
     Parameters
     ----------
@@ -80,7 +89,7 @@ def leak_gap(
     features = picture_statistics(store.pictures())
     told = {by: _cross_validated(store, features, by, config) for by in PROTOCOLS}
     honest = told["group"][0]
-    return tuple(
+    found = tuple(
         LeakGap(
             by=by,
             leaking_groups=leaking,
@@ -90,6 +99,9 @@ def leak_gap(
         )
         for by, (predictions, leaking) in told.items()
     )
+    figures = {one.by: one.to_dict() for one in found}
+    write_text(Path(data) / "leak_gap.json", json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    return found
 
 
 def picture_statistics(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,8 +2,7 @@
 
 A bootstrap asks for the same figure under thousands of weightings, so every metric takes weights `[repeats, items]` and
 returns one value per repeat. With one row of ones it is scikit-learn's figure of the same name, and with integer
-weights scikit-learn's figure of the resampled items; the tests hold the two equal. `macro_f1` differs in one point, which
-it says.
+weights scikit-learn's figure of the resampled items; the tests hold the two equal. `macro_f1` says in what it differs.
 """
 
 from __future__ import annotations

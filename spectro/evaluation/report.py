@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,35 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run, environment
 from spectro.core.tables import write_text
 from spectro.evaluation import charts, plots
-from spectro.evaluation.compare import compare_pairs, distinct_names, model_row
-from spectro.evaluation.ensemble import clip_predictions
-from spectro.evaluation.evaluate import evaluated
-from spectro.evaluation.exhibits import LISTED, Budget, Source, embed, exhibits
+from spectro.evaluation.doubt import Doubt
+from spectro.evaluation.exhibits import LISTED, Budget, Exhibit, Source, embed, exhibits
+from spectro.evaluation.extremes import doubts_of, extremes
+from spectro.evaluation.formats import FORMATS
+from spectro.evaluation.leaks import in_words, known_leaks
 from spectro.evaluation.page_map import page_map
+from spectro.evaluation.ranking import Ranking, rank
 
 LIMIT = 15_000_000
 """Size that a report never exceeds, in bytes."""
-CHOICES = {
-    "val": "Among the models it is the best on validation clips; the test clips had no say in the choice.",
-    "test": "It was chosen among the models by these very test clips, which flatters it a little.",
-    "": "It is the only one of the models whose split does not leak.",
-}
-"""What is said of how the leading model was chosen, by the fold it was chosen on."""
 
 
-def report(runs: Sequence[Run | Path | str], *, out: Path | str, data: Path | str | None = None) -> Path:
-    """Write a report that needs no network and no other file.
+def report(
+    runs: Sequence[Run | Path | str], *, out: Path | str, data: Path | str | None = None, format: str = "html"
+) -> Path:
+    """Write a report that needs no network and no other file, or the table of the runs as text.
 
     Parameters
     ----------
     runs : one or several finished runs; the best one (on validation, where all have it; never a leaky one among
         others) leads
-    out : path of the HTML file
+    out : path of the file
     data : data folder with pictures and source of the sounds; what the cards name if not given
+    format : `html` for the page, or one of `FORMATS` for its table of models and of their differences
 
     Returns
     -------
@@ -50,89 +50,51 @@ def report(runs: Sequence[Run | Path | str], *, out: Path | str, data: Path | st
     ------
     RunError
         a run is unfinished or has no test predictions.
+    ConfigError
+        there is no run, or no such format.
     """
-    members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
-    if not members:
-        raise ConfigError("a report needs at least 1 run")
-    members, chosen_on = _best_first(members)
-    names = distinct_names(members)
-    found = [evaluated(run) for run in members]
-    pairs, refused = _pairs(names, members)
+    write = None if format == "html" else FORMATS[format]
+    ranking = rank(runs)
     budget = Budget()
-    sections = [
-        _section(number, name, run, metrics, budget, Path(data) if data else None)
-        for number, (name, run, metrics) in enumerate(zip(names, members, found, strict=True))
-    ]
+    card = ranking.runs[0].card()
+    source = Source.of(_segments(ranking.runs[0])[1].card(), Path(data) if data else None, budget.missing)
+    leaks = known_leaks(source.store.path.parent if source else None, _split(card))
+    if write:
+        write_text(Path(out), write(ranking.table(in_words(leaks))))
+        return Path(out)
+    rows = enumerate(zip(ranking.names, ranking.runs, ranking.metrics, strict=True))
+    sections = [_section(number, *row) for number, row in rows]
+    sections[0] |= _exhibited(ranking, source, budget)
+    sections[0]["map"] = page_map(ranking.runs[0], Path(data) if data else None, budget.missing)
     text = (
         _environment()
         .get_template("report.html.j2")
         .render(
             lead=sections[0],
             sections=sections,
-            models=[model_row(*row) for row in zip(names, members, found, strict=True)],
-            choice=CHOICES[chosen_on],
-            rival=_rival(names, found, pairs),
-            pairs=pairs,
-            refused=refused,
+            models=ranking.models,
+            choice=ranking.chosen,
+            rival=ranking.rival,
+            pairs=ranking.pairs,
+            refused=ranking.refused,
+            leaks=leaks,
+            leak_gap=in_words(leaks),
             missing=list(dict.fromkeys(budget.missing)),
             listed=LISTED,
             versions=environment(),
         )
     )
     if len(text.encode()) > LIMIT:
-        raise RunError(f"the report of {len(members)} runs would exceed {LIMIT // 10**6} MB; report fewer at a time")
+        raise RunError(f"the report of {len(sections)} runs would exceed {LIMIT // 10**6} MB; report fewer at a time")
     write_text(Path(out), text)
     return Path(out)
 
 
-def _best_first(runs: Sequence[Run]) -> tuple[list[Run], str]:
-    """Return the runs with the best one in front, and the fold it was chosen on (empty where there was no choice)."""
-    honest = [run for run in runs if not _split(run.card()).get("leaky")] or list(runs)
-    fold = "val" if all(run.predictions_path("val").exists() for run in honest) else "test"
-
-    def accuracy(run: Run) -> float:
-        clips = run.predictions(fold).pool(run.card().get("vote") or "soft")
-        return float((clips.predicted == clips.truth).mean()) if len(clips) else 0.0
-
-    best = max(honest, key=accuracy)
-    return [best, *(run for run in runs if run is not best)], fold if len(honest) > 1 else ""
-
-
-def _pairs(names: Sequence[str], runs: Sequence[Run]) -> tuple[list[dict[str, Any]], str]:
-    """Return the paired tests of the runs that were tested on the first one's clips, and who was left out, or why."""
-    clips = [set(run.predictions("test").clip_ids) for run in runs]
-    same = [item for item, heard in enumerate(clips) if heard == clips[0]]
-    others = [name for item, name in enumerate(names) if item not in same]
-    refused = f"{', '.join(others)}: tested on other clips than {names[0]}" if others else ""
-    if len(same) < 2:
-        return [], refused
-    try:
-        aligned = clip_predictions([runs[item] for item in same], "test")
-    except RunError as error:
-        return [], str(error)
-    return compare_pairs(dict(zip([names[item] for item in same], aligned, strict=True))), refused
-
-
-def _rival(
-    names: Sequence[str], found: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]
-) -> Mapping[str, Any] | None:
-    """Return the test of the first model against the best of the others."""
-    best = max(range(1, len(names)), key=lambda other: found[other]["clip"]["accuracy"]["value"], default=0)
-    return next((row for row in pairs if (row["first"], row["second"]) == (names[0], names[best])), None)
-
-
-def _section(
-    number: int, name: str, run: Run, metrics: Mapping[str, Any], budget: Budget, data: Path | None
-) -> dict[str, Any]:
-    """Return what the template says of one run; only the first run's confusions are seen and heard."""
+def _section(number: int, name: str, run: Run, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the template says of one run."""
     card = run.card()
     segments, leaf = _segments(run)
-    clips = run.predictions("test").pool(metrics["vote"])
-    clips = clips.select(clips.truth >= 0)
-    cells = exhibits(clips, segments)
-    if number == 0:
-        source = Source.of(leaf.card(), data, budget.missing)
-        cells = embed(cells, source, budget) if source else cells
+    cells = exhibits(_clips(run, metrics), segments)
     confusion = np.array(metrics["clip"]["confusion"])
     most = max((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: len(cells[cell]), default=None)
     return {
@@ -145,17 +107,54 @@ def _section(
         "labels": metrics["labels"],
         "confusion": confusion.tolist(),
         "shades": _shades(confusion),
-        "cells": {f"{true}-{said}": shown for (true, said), shown in sorted(cells.items())},
+        "cells": _named(cells),
         "first_cell": f"{most[0]}-{most[1]}" if most else "",
         "chance": float(confusion.sum(axis=1).max() / confusion.sum()),
         "commonest": metrics["labels"][int(confusion.sum(axis=1).argmax())],
-        "audible": any(one.sound for shown in cells.values() for one in shown),
         "training": [Markup(chart.svg()) for chart in charts.training(run.history(), card.get("history") or {})],
         "calibration": [Markup(chart.svg()) for chart in charts.calibration(metrics["calibration"])],
         "heard": [Markup(chart.svg()) for chart in charts.heard(metrics.get("heard", []), _seconds(leaf.card()))],
-        "map": page_map(run, data, budget.missing) if number == 0 else None,
         "path": str(run.path),
+        "again": _again(run),
     }
+
+
+def _exhibited(ranking: Ranking, source: Source | None, budget: Budget) -> dict[str, Any]:
+    """Return what is seen and heard of the leading run only: its confused clips, and those that say most."""
+    run, metrics = ranking.runs[0], ranking.metrics[0]
+    segments, leaf = _segments(run)
+    clips = _clips(run, metrics)
+    doubts: tuple[Doubt, ...] = ()
+    undoubted = "the model has heard these clips in training, so what it doubts says little"
+    if not _split(run.card()).get("leaky"):
+        doubts, undoubted = doubts_of(clips)
+    lists, cells = extremes(clips, segments, doubts), exhibits(clips, segments)
+    overlays = None
+    if source:
+        from spectro.evaluation.overlay import Overlays  # here, because torch takes seconds to come
+
+        found = Overlays.of(leaf)
+        overlays = None if isinstance(found, str) else found
+        budget.missing += [found] if isinstance(found, str) else []
+        lists = embed(lists, source, budget, overlays)
+        cells = embed(cells, source, budget, overlays)
+    return {
+        "cells": _named(cells),
+        "extremes": lists,
+        "doubts": len(doubts),
+        "undoubted": undoubted,
+        "overlays": overlays,
+        "seen": source.store.config if source else None,
+    }
+
+
+def _clips(run: Run, metrics: Mapping[str, Any]) -> Predictions:
+    clips = run.predictions("test").pool(metrics["vote"])
+    return clips.select(clips.truth >= 0)
+
+
+def _named(cells: Mapping[tuple[int, int], list[Exhibit]]) -> dict[str, list[Exhibit]]:
+    return {f"{true}-{said}": shown for (true, said), shown in sorted(cells.items())}
 
 
 def _segments(run: Run) -> tuple[Predictions | None, Run]:
@@ -165,6 +164,15 @@ def _segments(run: Run) -> tuple[Predictions | None, Run]:
         first = Run(run.path / members[0]["path"])
         return _segments(first) if first.card_path.exists() else (None, run)
     return run.predictions("test"), run
+
+
+def _again(run: Run) -> str:
+    """Return the command that makes such a run; where the card holds none, the one that reads its settings."""
+    card = run.card()
+    data = (card.get("data") or {}).get("path")
+    if card.get("command") or card.get("kind") != "torch" or not data or "training" not in card:
+        return str(card.get("command") or "")
+    return shlex.join(["spectro", "finetune", data, "--like", str(run.path)])
 
 
 def _split(card: Mapping[str, Any]) -> dict[str, Any]:
