@@ -123,7 +123,7 @@ def _curves(axes: Any, made: Explanation) -> None:
     axes.set_xlabel("share blacked out, most important first")
     axes.set_ylabel(f"probability of {made.label}")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
-    _calm(axes, "\n".join(textwrap.wrap(made.verdict, 78)))
+    _calm(axes, "\n".join(textwrap.wrap(made.verdict, 66)))
 
 
 def _calm(axes: Any, title: str) -> None:
