@@ -19,11 +19,13 @@ from spectro.core.runs import Run
 from spectro.core.tables import read_csv
 from spectro.data.render import render
 from spectro.data.splits import split
+from spectro.data.store import open_store
 from spectro.training import bundle
 from spectro.training.batches import Batches, softmax, to_input
 from spectro.training.checkpoint import load_checkpoint
 from spectro.training.dataset import Dataset
 from spectro.training.devices import set_up
+from spectro.training.embeddings import frozen_features
 from spectro.training.finetune import finetune
 from spectro.training.loop import Progress, Stage, Task, fit
 
@@ -173,6 +175,19 @@ def test_features_are_computed_once_and_shared(data: Path, tmp_path: Path) -> No
     times = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
     finetune(data, out=tmp_path / "two", model=TINY, config=dataclasses.replace(config, lr=2e-3), weights="none")
     assert times == {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
+
+
+def test_maps_and_curves_read_the_cache_that_training_filled(data: Path, tmp_path: Path) -> None:
+    store = open_store(data)
+    finetune(
+        data, out=tmp_path / "one", model=TINY, config=dataclasses.replace(QUICK, finetune_epochs=0), weights="none"
+    )
+    before = {path: path.stat().st_mtime_ns for path in (store.path / "features").iterdir()}
+    kept = frozen_features(store, TINY, "none")
+    assert before == {path: path.stat().st_mtime_ns for path in (store.path / "features").iterdir()}
+    for path in before:
+        path.unlink()
+    assert np.allclose(frozen_features(store, TINY, "none"), kept, atol=1e-3)
 
 
 @pytest.mark.parametrize(

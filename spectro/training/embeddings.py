@@ -99,9 +99,10 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
     """
     pictures = store.pictures()
     bands, frames = pictures.shape[1:]
+    torch.manual_seed(0)  # so that random weights are those of a training with seed 0
     network, origin = build_pretrained(model, 2, (bands, frames), weights)  # the head's classes play no part
     facts = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or "random 0"}
-    key = cache_key(**facts, pooled=True, pictures=store.digest())
+    key = cache_key(**facts, what="features", pooled=True, pictures=store.digest())
     made = cached_features(
         store.path / "features" / f"{model.name}-{key}.npy",
         network.eval().features,
