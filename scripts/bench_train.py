@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import multiprocessing
 import os
 import platform
 import statistics
@@ -10,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -147,16 +150,40 @@ def of_fastai(name: str, pictures: Arrays, truth: Arrays, *, frozen: bool) -> Ep
     return run
 
 
-def race(contestants: dict[str, Epoch], rounds: int) -> dict[str, list[tuple[float, float]]]:
+class Contestant:
+    """One epoch after another in a process of its own, so that nobody gains by another's settings or memory."""
+
+    epoch: Epoch
+
+    def __init__(self, make: Callable[..., Epoch], *args: Any, **options: Any) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.process = ProcessPoolExecutor(1, spawn, Contestant.prepare, (make, args, options))
+
+    @classmethod
+    def prepare(cls, make: Callable[..., Epoch], args: Any, options: Any) -> None:
+        """Build, inside the process."""
+        warnings.filterwarnings("ignore")
+        cls.epoch = staticmethod(make(*args, **options))
+
+    @classmethod
+    def turn(cls) -> tuple[float, float]:
+        """Return the seconds that an epoch takes, by the clock and of the processor."""
+        clock, processor = time.perf_counter(), time.process_time()
+        cls.epoch()
+        return time.perf_counter() - clock, time.process_time() - processor
+
+
+def race(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Return seconds by the clock and of the processor; everyone runs once a round, the first round warms up."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     names = list(contestants)
     for turn in range(-1, rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            clock, processor = time.perf_counter(), time.process_time()
-            contestants[name]()
+            taken = contestants[name].process.submit(Contestant.turn).result()
             if turn >= 0:
-                times[name].append((time.perf_counter() - clock, time.process_time() - processor))
+                times[name].append(taken)
+    for one in contestants.values():
+        one.process.shutdown()
     return times
 
 
@@ -173,22 +200,26 @@ def on_cpu(name: str, images: int, rounds: int) -> None:
     pictures = rng.integers(0, 256, (images, *SHAPE), dtype=np.uint8)
     truth = rng.integers(0, CLASSES, images)
     with tempfile.TemporaryDirectory() as folder:
-        fill, tail = caching(name, pictures, Path(folder)), caching(name, pictures, Path(folder), tail=True)
+        here = (name, pictures, Path(folder))
+        features, maps = np.array(caching(*here)()), np.array(caching(*here, tail=True)())
+        them = (name, pictures, truth)
         contestants = {
-            "spectro, all layers": ours(name, pictures, truth, what="all"),
-            "spectro, frozen, no cache": ours(name, pictures, truth, what="frozen"),
-            "spectro, filling the cache": fill,
-            f"spectro, {EPOCHS} epochs from cache": ours(name, np.array(fill()), truth, what="cached", epochs=EPOCHS),
-            f"spectro, last {LAST} stages": ours(name, pictures, truth, what="last"),
-            f"spectro, last {LAST} stages from cache": ours(name, np.array(tail()), truth, what="tail"),
-            "timm, all layers": of_timm(name, pictures, truth, channels_last=False),
-            "timm, all layers, channels_last": of_timm(name, pictures, truth, channels_last=True),
+            "spectro, all layers": Contestant(ours, *them, what="all"),
+            "spectro, frozen, no cache": Contestant(ours, *them, what="frozen"),
+            "spectro, filling the cache": Contestant(caching, *here),
+            f"spectro, {EPOCHS} epochs from cache": Contestant(
+                ours, name, features, truth, what="cached", epochs=EPOCHS
+            ),
+            f"spectro, last {LAST} stages": Contestant(ours, *them, what="last"),
+            f"spectro, last {LAST} stages from cache": Contestant(ours, name, maps, truth, what="tail"),
+            "timm, all layers": Contestant(of_timm, *them, channels_last=False),
+            "timm, all layers, channels_last": Contestant(of_timm, *them, channels_last=True),
         }
-        try:
-            contestants["fastai, all layers"] = of_fastai(name, pictures, truth, frozen=False)
-            contestants["fastai, frozen"] = of_fastai(name, pictures, truth, frozen=True)
-        except ImportError as error:
-            print(f"\nfastai is SKIPPED, for it is not installed here ({error})")
+        if importlib.util.find_spec("fastai"):
+            contestants["fastai, all layers"] = Contestant(of_fastai, *them, frozen=False)
+            contestants["fastai, frozen"] = Contestant(of_fastai, *them, frozen=True)
+        else:
+            print("\nfastai is SKIPPED, for it is not installed here")
         times = race(contestants, rounds)
     print(f"\n{name}, {images} pictures of {SHAPE[0]} x {SHAPE[1]}, batches of {BATCH}, {rounds} interleaved rounds")
     print(f"  {'':34} images/s: min median max, by the clock | by processor time")
@@ -237,8 +268,7 @@ def on_gpu(images: int) -> None:
     for name in ("mobilenetv2_100", "resnet50", "vgg16"):
         for compiled in (False, True):
             epoch = ours(name, pictures, truth, what="all", device="cuda", compiled=compiled)
-            training = _speed(epoch, images)
-            asking = _speed(answers(name, pictures, compiled=compiled), images)
+            training, asking = _speed(epoch, images), _speed(answers(name, pictures, compiled=compiled), images)
             how = "compiled" if compiled else "plain"
             print(
                 f"  {name:16} {how:9} training {training:8.0f} ({100 * epoch():.1f} % waiting)  inference {asking:8.0f}"
@@ -262,7 +292,12 @@ def answers(name: str, pictures: Arrays, *, compiled: bool) -> Epoch:
 
 
 def _speed(run: Epoch, images: int) -> float:
-    return images / statistics.median(clock for clock, _ in race({"it": run}, 3)["it"])
+    seconds = []
+    for _ in range(4):  # the first one warms up
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return images / statistics.median(seconds[1:])
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ from .evaluation.repeats import summarize as summarize
 from .evaluation.report import report as report
 from .evaluation.sweep import sweep as sweep
 from .evaluation.systems import compare_recipes as compare_recipes
+from .serving.overlap import judge_overlap as judge_overlap
 from .serving.predict import Predicted as Predicted
 from .serving.predict import predict as predict
 from .serving.publish import push as push

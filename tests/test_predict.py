@@ -12,7 +12,7 @@ import pytest
 
 import spectro
 from spectro import FinetuneConfig, MelConfig, ModelConfig, Predictions, RenderConfig, Run, SegmentConfig, SplitConfig
-from spectro.core.errors import DataError
+from spectro.core.errors import ConfigError, DataError, RunError
 from spectro.data.render import render_clip
 from spectro.data.store import open_store
 
@@ -122,3 +122,32 @@ def test_nothing_usable_is_an_empty_answer_and_nothing_given_an_error(runs: tupl
         spectro.predict(runs[0], tmp_path)
     with pytest.raises(DataError, match="no audio file"):
         spectro.predict(runs[0], [])
+
+
+def test_overlapping_segments_add_votes_and_are_compared_on_the_same_clips(data: Path, runs: tuple[Run, Run]) -> None:
+    judged = runs[0].predictions("test")
+    said = spectro.predict(runs[0], sources(data, judged), overlap=0.5)
+    assert len(said.segments) > 1.5 * len(judged)
+    stored = dict(zip(judged.ids, judged.probs, strict=True))
+    root = Path(json.loads((data / "source.json").read_text())["root"])
+    names = [Path(name.rpartition("@")[0]).relative_to(root).as_posix() + name[-8:] for name in said.segments.ids]
+    again = [(stored[name], probs) for name, probs in zip(names, said.segments.probs, strict=True) if name in stored]
+    assert len(again) == len(judged)  # every second one is a segment of before
+    for before, now in again:
+        np.testing.assert_allclose(before, now, atol=1e-5)
+    none = spectro.judge_overlap(runs[0], data, overlap=0.0)
+    assert none["pair"]["difference"]["value"] == 0
+    half = spectro.judge_overlap(runs[0], data, overlap=0.5)
+    assert half["plain"] == none["plain"]
+    right = (said.clips.predicted == judged.pool("soft").truth).mean()
+    assert half["overlapped"]["clip"]["accuracy"]["value"] == pytest.approx(right)
+    with pytest.raises(ConfigError, match="overlap is 1"):
+        spectro.predict(runs[0], sources(data, judged), overlap=1.0)
+
+
+def test_overlap_is_refused_where_no_whole_clip_was_held_out(data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    spectro.split(copy, config=SplitConfig(by="segment", test=0.3, val=0.3))
+    run = spectro.finetune(copy, out=tmp_path / "run", model=MODEL, config=TRAINING, split="segment", weights="none")
+    with pytest.raises(RunError, match="other pieces of its test clips"):
+        spectro.judge_overlap(run, copy)

@@ -41,16 +41,20 @@ def say(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_folds_are_pooled_and_two_recipes_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = [made(tmp_path / f"a{fold}", fold, 0.85 + 0.05 * fold, 0) for fold in range(3)]
     second = [made(tmp_path / f"b{fold}", fold, 0.6, 1) for fold in range(3)]
-    against = [part for run in second for part in ("--against", run)]
+    against = ("--against", *second)
     found = json.loads(say(capsys, *first, *against, "--json"))
     assert (found["kind"], found["pooled"]["clip"]["n"]) == ("folds", 3 * CLIPS)
     assert found["pooled"]["clip"]["accuracy"]["value"] == pytest.approx(0.9)
     assert found["spread"]["clip"]["accuracy"]["deviation"] == pytest.approx(0.05)
     assert found["against"]["difference"] == pytest.approx(0.3)
     assert found["against"]["p"] < 0.05
+    pooled = found["against"]["pooled"]
+    assert (pooled["n"], pooled["difference"]["value"]) == (3 * CLIPS, pytest.approx(0.3))
+    assert pooled["only_first"] - pooled["only_second"] == 0.3 * 3 * CLIPS
     text = say(capsys, *first, *against)
     assert "all clips pooled" in text
     assert "first - second: +0.300" in text
+    assert "all clips pooled: .30 (" in text
 
 
 def test_seeds_are_spread_and_not_pooled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

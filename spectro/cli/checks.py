@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import spectro
 from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
@@ -11,17 +14,24 @@ from spectro.core.config import ModelConfig
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
-def summarize(runs: list[Path], /, *, against: list[Path] | None = None, as_json: Json = False) -> None:
+def summarize(
+    runs: list[Path],
+    /,
+    *,
+    against: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    as_json: Json = False,
+) -> None:
     """Sum up the folds of a cross-validation, pooled, or the seeds of one split, as mean and deviation.
 
-    Example: spectro summarize runs/a-1 runs/a-2 runs/a-3 --against runs/b-1 --against runs/b-2 --against runs/b-3
+    Example: spectro summarize runs/tuned-* --against runs/probe-*
 
     Parameters
     ----------
     runs
         Folders of runs of one recipe, that differ in their fold or in their seed only.
     against
-        Runs of another recipe on the same folds in the same order: the corrected t-test of Nadeau and Bengio.
+        Runs of another recipe on the same folds in the same order: the corrected t-test of Nadeau and Bengio, and the
+        paired tests on all clips pooled.
     """
     found = spectro.summarize(runs)
     if against:
@@ -43,6 +53,11 @@ def summarize(runs: list[Path], /, *, against: list[Path] | None = None, as_json
     if against:
         test = found["against"]
         print(f"clip accuracy, first - second: {test['difference']:+.3f}, t = {test['t']:.2f}, p = {test['p']:.3f}")
+        if pooled := test.get("pooled"):
+            print(
+                f"all clips pooled: {interval(pooled['difference'])}, McNemar p = {pooled['p_mcnemar']:.3f}, "
+                f"groups p = {pooled['p_bootstrap']:.3f}"
+            )
     return None
 
 

@@ -20,6 +20,7 @@ def evaluate(
     *,
     fold: str = "test",
     data: Path | None = None,
+    overlap: float | None = None,
     predictions: Path | None = None,
     vote: str = "soft",
     as_json: Json = False,
@@ -37,6 +38,9 @@ def evaluate(
     data
         Judge the runs on every picture of this data folder instead, which must be rendered with their settings; if it
         is the one they were trained on, that counts what they have heard.
+    overlap
+        With the data that the runs were trained on: judge them on the clips of the fold only, as they were cut and in
+        segments that overlap by this share, and say whether the added votes help.
     predictions
         Judge the predictions of any other program instead: a CSV with the columns id and truth, one per label, and if
         there are any clip and group.
@@ -45,6 +49,15 @@ def evaluate(
     """
     if not runs and predictions is None:
         raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
+    if overlap is not None:
+        if data is None:
+            raise ConfigError(
+                "--overlap hears the clips again; name the data that the runs were trained on with --data"
+            )
+        return _put_overlaps(
+            [spectro.judge_overlap(run, data, overlap=overlap, fold=fold, progress=not as_json) for run in runs or []],
+            as_json,
+        )
     from spectro.evaluation.evaluate import evaluate_predictions
 
     if data is None:
@@ -67,6 +80,23 @@ def evaluate(
         for one in found
     ]
     put_table(("run", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
+    return None
+
+
+def _put_overlaps(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        return put_json(found)
+    rows = [
+        (
+            one["run"],
+            interval(one["plain"]["clip"]["accuracy"]),
+            interval(one["overlapped"]["clip"]["accuracy"]),
+            interval(one["pair"]["difference"]),
+            f"{one['pair']['p_mcnemar']:.2f}",
+        )
+        for one in found
+    ]
+    put_table(("clip accuracy of", "as cut", "overlapping", "gain", "p"), rows)
     return None
 
 

@@ -21,6 +21,7 @@ def predict(
     files: list[Path],
     /,
     *,
+    overlap: float | None = None,
     device: str = "auto",
     as_json: Json = False,
     as_csv: Annotated[bool, Parameter(name="--csv", negative="")] = False,
@@ -35,12 +36,14 @@ def predict(
         Folder of a finished run.
     files
         Audio files, or folders of them.
+    overlap
+        Share of a segment that the next one repeats, so that more segments vote; by default what the card says.
     device
         auto, cpu, cuda or mps.
     as_csv
         Print CSV: a line per file (start empty) and a line per segment, with the probability of every class.
     """
-    said = spectro.predict(run, files, device=device, progress=not (as_json or as_csv))
+    said = spectro.predict(run, files, overlap=overlap, device=device, progress=not (as_json or as_csv))
     answers = said.to_dict()
     if as_json:
         put_json({"run": str(run), **answers})

@@ -11,7 +11,7 @@ import numpy as np
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.evaluation.compare import FIGURES
+from spectro.evaluation.compare import FIGURES, compare_pairs
 from spectro.evaluation.ensemble import clip_predictions
 from spectro.evaluation.evaluate import evaluate_predictions, evaluated
 from spectro.evaluation.statistics import BootstrapConfig, corrected_t
@@ -51,12 +51,16 @@ def summarize(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | Non
     )
 
 
-def compare_folds(first: Sequence[Run | Path | str], second: Sequence[Run | Path | str]) -> dict[str, float]:
+def compare_folds(
+    first: Sequence[Run | Path | str], second: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None
+) -> dict[str, Any]:
     """Test two recipes that were run on the same folds, given in the same order [Nadeau and Bengio, 2003].
 
     Returns
     -------
-    `difference` of the mean clip accuracies (first - second), `t` and two-sided `p`.
+    `difference` of the mean clip accuracies (first - second), `t` and two-sided `p`: does one recipe win on new folds
+    of such data? And, where no clip is in two folds, `pooled`: what `compare_pairs` says of all their clips together:
+    do these very models differ? Three folds say little about the first, their clips may say much about the second.
 
     Raises
     ------
@@ -65,13 +69,21 @@ def compare_folds(first: Sequence[Run | Path | str], second: Sequence[Run | Path
     """
     if len(first) != len(second):
         raise ConfigError(f"{len(first)} and {len(second)} folds were given, but they must be the same")
-    differences = []
-    for pair in zip(first, second, strict=True):
-        mine, theirs = clip_predictions([run if isinstance(run, Run) else Run.open(run) for run in pair], "test")
-        right = [float((one.predicted == one.truth).mean()) for one in (mine, theirs)]
-        differences.append(right[0] - right[1])
+    folds = [
+        clip_predictions([run if isinstance(run, Run) else Run.open(run) for run in pair], "test")
+        for pair in zip(first, second, strict=True)
+    ]
+    differences = [
+        float((mine.predicted == mine.truth).mean() - (theirs.predicted == theirs.truth).mean())
+        for mine, theirs in folds
+    ]
     t, p = corrected_t(differences, 1 / max(2, len(differences)))
-    return {"difference": float(np.mean(differences)), "t": t, "p": p}
+    found: dict[str, Any] = {"difference": float(np.mean(differences)), "t": t, "p": p}
+    clips = [clip for mine, _ in folds for clip in mine.clip_ids]
+    if len(clips) == len(set(clips)):
+        pooled = {name: Predictions.join(parts) for name, parts in zip("ab", zip(*folds, strict=True), strict=True)}
+        found["pooled"] = compare_pairs(pooled, config)[0]
+    return found
 
 
 def _spread(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:

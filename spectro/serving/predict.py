@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ def predict(
     run: Run | Path | str,
     files: Iterable[Path | str] | Path | str,
     *,
+    overlap: float | None = None,
     device: str = "auto",
     progress: bool = False,
 ) -> Predicted:
@@ -73,6 +74,8 @@ def predict(
         the run or its folder.
     files
         audio files, or folders that are searched for some; a file named twice is classified once.
+    overlap
+        share of a segment that the next one repeats, so that more segments vote; None is what the card says.
     device
         `auto`, `cpu`, `cuda` or `mps`.
     progress
@@ -84,11 +87,13 @@ def predict(
         the run, or a member of it, is unfinished.
     DataError
         no file was given, or a folder holds none.
+    ConfigError
+        the overlap is no share.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     paths = _audio_files([files] if isinstance(files, str | Path) else files)
     classifiers = {leaf.path: bundle.load(leaf, device) for leaf in _leaves(run)}
-    configs = {path: _heard_as(one.card["feature"]) for path, one in classifiers.items()}
+    configs = {path: _heard_as(one.card["feature"], overlap) for path, one in classifiers.items()}
     console = rich.console.Console(stderr=True, quiet=not progress)
     said: dict[Path, Predictions] = {}
     failed: dict[Path, Failure] = {}
@@ -142,11 +147,14 @@ def _members(run: Run) -> list[Run]:
     return [Run.open(Path(os.path.normpath(run.path / member["path"]))) for member in run.card().get("members") or []]
 
 
-def _heard_as(feature: Mapping[str, Any]) -> RenderConfig | Extraction:
-    """Return the settings of the pictures, or of the feature, that a card names."""
+def _heard_as(feature: Mapping[str, Any], overlap: float | None) -> RenderConfig | Extraction:
+    """Return the settings of the pictures, or of the feature, that a card names, but for another overlap."""
+    config: RenderConfig | Extraction
     if feature["name"] == "mel":
-        return RenderConfig.from_dict(feature["config"])
-    return Extraction.from_dict(feature["name"], feature["config"])
+        config = RenderConfig.from_dict(feature["config"])
+    else:
+        config = Extraction.from_dict(feature["name"], feature["config"])
+    return config if overlap is None else replace(config, segment=replace(config.segment, overlap=overlap))
 
 
 def _pictures(
