@@ -65,7 +65,9 @@ def test_recipes_are_compared_fold_by_fold(tmp_path):
     found = compare_folds(good, poor)
     assert found["difference"] > 0.5
     assert found["p"] < 0.01
-    assert compare_folds(good, good) == {"difference": 0.0, "t": 0.0, "p": 1.0}
+    assert found["pooled"]["difference"]["low"] > 0.5
+    same = compare_folds(good, good)
+    assert (same["difference"], same["t"], same["p"], same["pooled"]["p_mcnemar"]) == (0.0, 0.0, 1.0, 1.0)
     assert corrected_t([0.1, 0.2, 0.1, 0.2], 0.25)[1] > found["p"]
     with pytest.raises(RunError, match="different test clips"):
         compare_folds(good, poor[::-1])
