@@ -19,6 +19,7 @@ from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.evaluation.explain import bin_gains, explain
 from spectro.evaluation.explain_figure import frequency_ticks, save_explanation
+from spectro.evaluation.overlay import Overlays
 from spectro.evaluation.saliency import deletion, grad_cam, occlusion, random_deletion
 from spectro.models import NETWORKS, build
 from spectro.models.network import Network, Normalize
@@ -162,6 +163,12 @@ def test_saliency_of_a_network_known_by_hand() -> None:
     assert curve.area == pytest.approx(0.5 + curve.share[1] * (curve.probability[0] - 0.5) / 2)
     assert curve.area < random_deletion(predict, picture, 1).area
     assert deletion(predict, picture, 1, -fall).area > 0.95  # the corner went last
+
+    overlays = Overlays(name="hand", labels=("other", "corner"), network=network, cells=(64, 64), predict=predict)
+    bright, dark = np.full((64, 64), 20, np.uint8), np.full((64, 64), 255, np.uint8)
+    bright[:8, :4], dark[:8, :4] = 200, 180
+    assert overlays.holds(bright, "corner")  # Grad-CAM marks what is bright, here the corner that decides
+    assert not overlays.holds(dark, "corner")  # here it marks all but that corner
 
 
 def test_gains_of_bands_become_gains_of_frequencies() -> None:

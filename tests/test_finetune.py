@@ -92,6 +92,24 @@ def test_the_same_command_gives_the_same_numbers(finished: Path, data: Path, tmp
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+AFTER_RENDERING = """
+import sys, spectro
+spectro.render(sys.argv[1], out=sys.argv[2], workers=1)
+config = spectro.FinetuneConfig(epochs=2, finetune_epochs=2, batch_size=8, device="cpu")
+model = spectro.ModelConfig(name="test_resnet", dropout=0.1)
+spectro.finetune(sys.argv[3], out=sys.argv[4], model=model, config=config, weights="none")
+"""
+
+
+def test_a_rendering_in_the_same_process_changes_no_bit(
+    finished: Path, data: Path, corpus: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    subprocess.run([sys.executable, "-c", AFTER_RENDERING, corpus, tmp_path / "other", data, run], check=True)
+    first, second = (load_file(path / "weights.safetensors") for path in (finished, run))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_finished_run_is_returned_and_other_settings_are_refused(finished: Path, data: Path) -> None:
     written = (finished / "card.json").stat().st_mtime_ns
     finetune(data, out=finished, model=TINY, config=QUICK, weights="none")

@@ -29,7 +29,7 @@ from spectro.evaluation.formats import FORMATS
 from spectro.evaluation.leak_gap import LeakGapConfig, leak_gap
 from spectro.evaluation.overlay import Overlays
 from spectro.evaluation.plots import Axis, Chart, Line, bar, interval, ticks, timeline
-from spectro.evaluation.report import LIMIT, report
+from spectro.evaluation.report import CHECKED, LIMIT, report
 from spectro.evaluation.saliency import grad_cam
 from spectro.models import build
 from spectro.training.checkpoint import HISTORY_COLUMNS
@@ -154,6 +154,9 @@ def test_it_holds_every_part(page):
     assert seen > 2  # the two confused ones, and those that say most
     assert 'class="overlay"' in text
     assert "Grad-CAM" in text
+    checked = re.search(r"Checked on (\d) of these clips: in (\d), blacking out", text)
+    assert checked
+    assert 0 <= int(checked[2]) <= int(checked[1]) == CHECKED
 
 
 def test_a_leaky_run_says_so_and_never_leads(rendered, tmp_path):

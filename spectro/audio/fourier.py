@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spectro.audio import NO_TORCH
+
 try:
     from mkl_fft import rfft  # three times as fast; no wheels for ARM and macOS
+
+    MKL = True
 except ImportError:
     from scipy import fft
+
+    MKL = False
 
     def rfft(windows: NDArray[np.float32], out: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """Transform each row; SciPy allots its own result."""
@@ -23,6 +32,17 @@ Floats = NDArray[np.float32]
 
 BATCH = 24  # windows transformed at once: 200 KB of spectra, which a core's cache holds
 BLOCK = 48  # windows yielded at once: enough to make a matrix product with them worth its call
+
+
+@lru_cache(maxsize=1)
+def load_torch_first() -> None:
+    """Load torch before MKL is first used, where torch may be wanted later on.
+
+    torch brings an MKL of its own but looks its functions up by name: those of an MKL that is there already would take
+    their place, together with a second OpenMP. The same training would then round otherwise after a rendering.
+    """
+    if MKL and NO_TORCH not in os.environ and "torch" not in sys.modules and importlib.util.find_spec("torch"):
+        importlib.import_module("torch")
 
 
 @lru_cache(maxsize=8)
@@ -37,6 +57,7 @@ def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floa
     Windows are Hann and centred, with zeros beyond both ends: 1 + n // hop_length of them, as
     `librosa.stft(pad_mode="constant")` places them; n_fft must be even.
     """
+    load_torch_first()
     window = hann(n_fft)
     windowed = np.empty((BATCH, n_fft), np.float32)
     spectra = np.empty((BATCH, n_fft // 2 + 1), np.complex64)  # kept: fresh memory costs more than a transform

@@ -14,6 +14,7 @@ from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
+from spectro.audio import NO_TORCH
 from spectro.core import errors
 
 Task = Mapping[str, Any]
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),  # one process, one core
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # else glibc hands the arrays
     # of each segment back to the system, and fetching fresh pages takes a tenth of the time
+    NO_TORCH: "1",  # it takes a second to come, and workers have no use for it
 }
 
 

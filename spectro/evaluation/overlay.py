@@ -12,7 +12,7 @@ from PIL import Image
 from spectro.core.errors import SpectroError
 from spectro.core.runs import Run
 from spectro.evaluation.exhibits import data_uri
-from spectro.evaluation.saliency import Picture, grad_cam
+from spectro.evaluation.saliency import Picture, Predict, deletion, grad_cam, random_deletion
 from spectro.models.network import Network
 from spectro.training import bundle
 
@@ -34,6 +34,8 @@ class Overlays:
     network: Network
     cells: tuple[int, int]
     """Size of its feature map, along bands and along frames."""
+    predict: Predict
+    """From pictures `[n, bands, frames]` to probabilities `[n, classes]`."""
 
     @classmethod
     def of(cls, run: Run) -> Overlays | str:
@@ -56,7 +58,8 @@ class Overlays:
             return (
                 "No overlay of what it heeded: this network reads the whole picture at once, so its map has one cell."
             )
-        return cls(name=str(card.get("name") or run.name), labels=classifier.labels, network=network, cells=cells)  # type: ignore[arg-type]
+        name, predict = str(card.get("name") or run.name), classifier.predict_proba
+        return cls(name=name, labels=classifier.labels, network=network, cells=cells, predict=predict)  # type: ignore[arg-type]
 
     def layer(self, picture: Picture, said: str) -> str:
         """Return a picture's layer as a data URI, or nothing where no cell of the map speaks for the class.
@@ -76,3 +79,18 @@ class Overlays:
         file = io.BytesIO()
         layer.save(file, "PNG", optimize=True)
         return data_uri("image/png", file.getvalue())
+
+    def holds(self, picture: Picture, said: str) -> bool:
+        """Return whether blacking out what the layer marks loses the class sooner than random orders do.
+
+        Parameters
+        ----------
+        picture : `[bands, frames]`
+        said : name of a class for which `layer` found something
+        """
+        target = self.labels.index(said)
+        heeded = grad_cam(self.network, picture, target)
+        if heeded is None:
+            return False
+        chance = random_deletion(self.predict, picture, target).area
+        return deletion(self.predict, picture, target, heeded).area < chance

@@ -27,6 +27,8 @@ from spectro.evaluation.ranking import Ranking, rank
 
 LIMIT = 15_000_000
 """Size that a report never exceeds, in bytes."""
+CHECKED = 6
+"""Clips on which the check of what the network heeded is made: about a hundred pictures are judged for each."""
 
 
 def report(
@@ -138,12 +140,19 @@ def _exhibited(ranking: Ranking, source: Source | None, budget: Budget) -> dict[
         budget.missing += [found] if isinstance(found, str) else []
         lists = embed(lists, source, budget, overlays)
         cells = embed(cells, source, budget, overlays)
+    marked = [one for one in lists["surest"] + lists["closest"] if one.overlay][:CHECKED]
     return {
         "cells": _named(cells),
         "extremes": lists,
         "doubts": len(doubts),
         "undoubted": undoubted,
         "overlays": overlays,
+        "checked": len(marked),
+        "held": sum(
+            overlays.holds(source.picture(source.segments[one.segment]), one.said)
+            for one in marked
+            if overlays and source
+        ),
         "seen": source.store.config if source else None,
     }
 
