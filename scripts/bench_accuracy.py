@@ -39,8 +39,8 @@ CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
     "esc10": (SHORT, {"finetune_epochs": 20, "bn": "frozen", "mixup": 0.0, "finetune_lr": 3e-4}),
     "debmusic": (RenderConfig(), {"finetune_epochs": 10}),
 }
-"""Settings of the pictures, and of fine-tuning where they are not the defaults: found on ESC-10's fold 1, and on another
-holdout of the music."""
+"""Settings of the pictures, and of fine-tuning where they are not the defaults: found on ESC-10's fold 1 and on
+another holdout of the music."""
 
 app = App(help=__doc__)
 
