@@ -71,8 +71,9 @@ def test_an_abandoned_epoch_ends_its_thread(pictures: np.ndarray) -> None:
     import threading
 
     before = threading.active_count()
-    epoch = Batches(pictures, torch.device("cpu"), 1)(np.arange(20))
+    epoch = Batches(pictures, torch.device("cpu"), 1, lambda rows, items, epoch: rows)(np.arange(20))
     next(epoch)
+    assert threading.active_count() == before + 1
     epoch.close()
     assert threading.active_count() == before
 

@@ -21,6 +21,8 @@ Items = NDArray[np.int64]
 PREFETCHED = 4
 ON_DEVICE_SHARE = 0.25
 """Share of a GPU's free memory that the pictures may take to live there."""
+SMALL = 1 << 20
+"""Bytes of a batch that is taken from memory sooner than a thread can hand it over."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names of `mallopt` in glibc's malloc.h."""
 
@@ -106,7 +108,8 @@ class Batches:
         """
         clock = clock or Clock()
         made: Iterator[tuple[Items, Tensor]] = (self._make(batch[share], epoch, clock) for batch in self.split(items))
-        if self.resident is None:
+        small = self.arrays.nbytes * self.batch_size < SMALL * len(self.arrays)
+        if self.resident is None and not (small and self.augment is None):
             made = _ahead(made)
         while True:
             began = time.perf_counter()
