@@ -21,13 +21,12 @@ from unittest import mock
 import librosa
 import matplotlib.pyplot as plt
 import numpy as np
-import scipy.fft
 import soundfile
 import soxr
 from PIL import Image
 from spin import spin, spin_one
 
-from spectro.audio import fourier
+from spectro.audio import NO_TORCH, fourier
 from spectro.core.config import RenderConfig
 from spectro.data import engine, png
 from spectro.data.render import render_clip, render_one
@@ -85,7 +84,7 @@ def spectro(path: Path, out: Path) -> None:
 def spectro_always_there(path: Path, out: Path) -> None:
     """Render with SciPy's FFT and zlib, as where no wheels of mkl_fft and isal exist."""
     with (
-        mock.patch.object(fourier, "rfft", lambda windows, out: scipy.fft.rfft(windows)),
+        mock.patch.object(fourier, "row_transform", return_value=fourier.by_scipy),
         mock.patch.object(png, "isal_zlib", None),
     ):
         spectro(path, out)
@@ -125,12 +124,12 @@ def floor(path: Path, out: Path) -> None:
     if rate != RATE:
         mono = soxr.resample(mono, rate, RATE, quality="HQ")
     windows = np.lib.stride_tricks.sliding_window_view(mono, N_FFT)[::HOP]
-    window = fourier.hann(N_FFT)
+    transform, window = fourier.row_transform(), fourier.hann(N_FFT)
     windowed = np.empty((fourier.BATCH, N_FFT), np.float32)
     spectra = np.empty((fourier.BATCH, N_FFT // 2 + 1), np.complex64)
     for begin in range(0, len(windows) - fourier.BATCH + 1, fourier.BATCH):
         np.multiply(windows[begin : begin + fourier.BATCH], window, out=windowed)
-        fourier.rfft(windowed, out=spectra)
+        transform(windowed, out=spectra)
 
 
 def control(path: Path, out: Path) -> None:
@@ -275,6 +274,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=600, help="clips for the scaling (default: 600)")
     parser.add_argument("--cpu", action="store_true", help="time the processor, not the clock: for a busy machine")
     options = parser.parse_args()
+    os.environ[NO_TORCH] = "1"  # as in a worker
     warnings.filterwarnings("ignore")
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     load = os.getloadavg()[0]

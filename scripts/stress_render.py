@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from spectro.audio import NO_TORCH
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 from spectro.data.render import render
 
@@ -90,7 +91,8 @@ def render_hours(hours: float, megabytes: int, work: Path) -> None:
         else:  # frames without a header that counts them: the hardest kind
             path.write_bytes(minute.read_bytes().replace(b"Xing", b"\0\0\0\0") * round(hours * 60))
         begin = time.perf_counter()
-        run = subprocess.run([sys.executable, "-c", LONG, path], check=True, capture_output=True, text=True)
+        worker = {**os.environ, NO_TORCH: "1"}
+        run = subprocess.run([sys.executable, "-c", LONG, path], env=worker, check=True, capture_output=True, text=True)
         count, peak = map(int, run.stdout.split())
         seconds = time.perf_counter() - begin
         print(f"{hours:g} h of {suffix}: {count} pictures in {seconds:.0f} s, {peak / 1024:.0f} MB at the peak")

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spectro.audio import NO_TORCH
-
-try:
-    from mkl_fft import rfft  # three times as fast; no wheels for ARM and macOS
-
-    MKL = True
-except ImportError:
-    from scipy import fft
-
-    MKL = False
-
-    def rfft(windows: NDArray[np.float32], out: NDArray[np.complex64]) -> NDArray[np.complex64]:
-        """Transform each row; SciPy allots its own result."""
-        spectra: NDArray[np.complex64] = fft.rfft(windows)
-        return spectra
-
 
 Floats = NDArray[np.float32]
 
@@ -35,14 +20,27 @@ BLOCK = 48  # windows yielded at once: enough to make a matrix product with them
 
 
 @lru_cache(maxsize=1)
-def load_torch_first() -> None:
-    """Load torch before MKL is first used, where torch may be wanted later on.
+def row_transform() -> Callable[..., NDArray[np.complex64]]:
+    """Return `rfft(windows, out=...)` of each row, by MKL where it is installed: it is three times as fast.
 
-    torch brings an MKL of its own but looks its functions up by name: those of an MKL that is there already would take
-    their place, together with a second OpenMP. The same training would then round otherwise after a rendering.
+    Where torch may be wanted later on, it is loaded first. It brings an MKL of its own but finds its functions by name:
+    those of an MKL that is there already would take their place, and a second OpenMP with them. The same training would
+    then round otherwise after a rendering, or after any library that looks for an MKL to set its threads.
     """
-    if MKL and NO_TORCH not in os.environ and "torch" not in sys.modules and importlib.util.find_spec("torch"):
+    if importlib.util.find_spec("mkl_fft") is None:  # no wheels for ARM and macOS
+        return by_scipy
+    if NO_TORCH not in os.environ:
         importlib.import_module("torch")
+    transform: Callable[..., NDArray[np.complex64]] = importlib.import_module("mkl_fft").rfft
+    return transform
+
+
+def by_scipy(windows: Floats, out: Any) -> NDArray[np.complex64]:
+    """Transform each row; SciPy allots its own result."""
+    from scipy import fft  # here, so that workers that have MKL start sooner
+
+    spectra: NDArray[np.complex64] = fft.rfft(windows)
+    return spectra
 
 
 @lru_cache(maxsize=8)
@@ -57,7 +55,7 @@ def power_spectra(samples: Floats, n_fft: int, hop_length: int) -> Iterator[Floa
     Windows are Hann and centred, with zeros beyond both ends: 1 + n // hop_length of them, as
     `librosa.stft(pad_mode="constant")` places them; n_fft must be even.
     """
-    load_torch_first()
+    rfft = row_transform()
     window = hann(n_fft)
     windowed = np.empty((BATCH, n_fft), np.float32)
     spectra = np.empty((BATCH, n_fft // 2 + 1), np.complex64)  # kept: fresh memory costs more than a transform
