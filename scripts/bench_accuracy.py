@@ -33,7 +33,10 @@ SYSTEMS = {
     "MobileNetV2, ImageNet, all at once": (MOBILENET, DIRECT, "auto"),
     "MobileNetV2, random, all layers": (MOBILENET, RANDOM, "none"),
 }
-TOGETHER = ("MobileNetV2, ImageNet, frozen then all", "EfficientNet-Lite0, ImageNet, frozen then all")
+TOGETHER = {
+    f"soft vote of the two {how}": (f"MobileNetV2, ImageNet, {system}", f"EfficientNet-Lite0, ImageNet, {system}")
+    for how, system in (("frozen", "frozen"), ("fine-tuned", "frozen then all"))
+}
 SHORT = RenderConfig(mel=MelConfig(sample_rate=32000, n_fft=1024, hop_length=640), segment=SegmentConfig(seconds=5.0))
 CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
     "esc10": (SHORT, {"finetune_epochs": 20, "bn": "frozen", "mixup": 0.0, "finetune_lr": 3e-4}),
@@ -95,14 +98,16 @@ def main(
         seconds = sum(run.card()["history"]["seconds"] for run in runs)
         rows.append(row(system, [run.predictions("test") for run in runs], seconds))
         print_table(rows, out / name)
-    if all(any(made["system"] == member for made in rows) for member in TOGETHER):
+    for vote, members in TOGETHER.items():
+        if not all(any(made["system"] == member for made in rows) for member in members):
+            continue
         parts = []
         for split in splits:
-            members = [out / name / f"{slug(member)}-{split.name}" for member in TOGETHER]
-            voted = out / name / f"ensemble-{split.name}"
-            run = spectro.Run.open(voted) if (voted / "card.json").exists() else spectro.ensemble(members, out=voted)
+            voted = out / name / f"{slug(vote)}-{split.name}"
+            runs = [out / name / f"{slug(member)}-{split.name}" for member in members]
+            run = spectro.Run.open(voted) if (voted / "card.json").exists() else spectro.ensemble(runs, out=voted)
             parts.append(run.predictions("test"))
-        rows.append(row("soft vote of the two fine-tuned", parts, 0.0))
+        rows.append(row(vote, parts, 0.0))
     print_table(rows, out / name)
 
 

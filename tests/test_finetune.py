@@ -124,6 +124,17 @@ def test_a_finished_run_is_returned_and_other_settings_are_refused(finished: Pat
         finetune(data, out=finished, model=TINY, config=dataclasses.replace(QUICK, lr=2e-3), weights="none")
 
 
+def test_a_setting_of_a_later_version_does_not_estrange_a_run(finished: Path, data: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    job = json.loads((run / "job.json").read_text())
+    del job["training"]["cache_finetune"]
+    (run / "job.json").write_text(json.dumps(job))
+    finetune(data, out=run, model=TINY, config=QUICK, weights="none")
+    later = dataclasses.replace(QUICK, unfreeze=1, cache_finetune=True)
+    with pytest.raises(RunError, match=r"training\.cache_finetune: False there, True here"):
+        finetune(data, out=run, model=TINY, config=later, weights="none")
+
+
 SCRIPT = """
 import os, signal, sys
 from spectro.core.config import FinetuneConfig, ModelConfig

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import RunError
 from spectro.core.runs import Run
 from spectro.core.tables import write_csv, write_text
@@ -33,6 +34,8 @@ HISTORY_COLUMNS = (
     "seconds_waiting",
 )
 
+DEFAULTS = {"model": ModelConfig().to_dict(), "training": FinetuneConfig().to_dict()}
+
 
 def claim(run: Run, job: Mapping[str, Any]) -> bool:
     """Make the folder this job's own; return whether the job is finished already.
@@ -45,6 +48,9 @@ def claim(run: Run, job: Mapping[str, Any]) -> bool:
     path = run.path / "job.json"
     if path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
+        for part, defaults in DEFAULTS.items():  # a setting that came with a later version was not there to be set
+            if isinstance(before.get(part), Mapping):
+                before[part] = {**defaults, **before[part]}
         differing = [
             f"{part}.{key}: {old.get(key)} there, {new.get(key)} here" if key else f"{part}: {old} there, {new} here"
             for part in job
