@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from spectro.core.errors import DataError
+from spectro.core.errors import ConfigError, DataError
 from spectro.core.predictions import VOTES, Predictions
 from spectro.core.runs import Run
 from spectro.evaluation.calibration import (
+    abstaining,
     apply_temperature,
     calibrate,
     calibration_error,
@@ -17,7 +19,7 @@ from spectro.evaluation.calibration import (
     fit_temperature,
     reliability,
 )
-from spectro.evaluation.evaluate import evaluate
+from spectro.evaluation.evaluate import evaluate, evaluate_predictions
 from spectro.evaluation.metrics import METRICS, ones
 from spectro.evaluation.statistics import BootstrapConfig
 from spectro.evaluation.votes import compare_votes, heard
@@ -111,6 +113,23 @@ def test_abstaining_from_doubtful_items_makes_an_honest_predictor_more_accurate(
     assert thresholds == sorted(thresholds, reverse=True)
     kept = honest().probs.max(axis=1) >= thresholds[19]
     assert kept.mean() == pytest.approx(curve[19]["coverage"])
+
+
+def test_a_threshold_leaves_the_clips_that_reach_it():
+    clips = honest(items=600)
+    sure = clips.probs.max(axis=1) >= 0.6
+    found = abstaining(clips, 0.6)
+    assert found["answered"] == sure.sum()
+    assert found["coverage"]["value"] == pytest.approx(sure.mean())
+    right = (clips.predicted == clips.truth)[sure].mean()
+    assert found["accuracy"]["value"] == pytest.approx(right)
+    assert found["accuracy"]["low"] < right < found["accuracy"]["high"]
+    assert abstaining(clips, 1.0)["answered"] == (clips.probs.max(axis=1) >= 1).sum()
+    nothing = abstaining(replace(clips, probs=np.full_like(clips.probs, 1 / len(clips.labels))), 0.9)
+    assert (nothing["answered"], nothing["accuracy"]) == (0, None)
+    with pytest.raises(ConfigError, match=r"abstain is 60, but must be a probability"):
+        abstaining(clips, 60)
+    assert evaluate_predictions(clips, abstain=0.6)["abstain"] == found
 
 
 def test_validation_calibrates_test():

@@ -151,3 +151,16 @@ def test_overlap_is_refused_where_no_whole_clip_was_held_out(data: Path, tmp_pat
     run = spectro.finetune(copy, out=tmp_path / "run", model=MODEL, config=TRAINING, split="segment", weights="none")
     with pytest.raises(RunError, match="other pieces of its test clips"):
         spectro.judge_overlap(run, copy)
+
+
+def test_a_file_below_the_threshold_is_given_no_label(data: Path, runs: tuple[Run, Run]) -> None:
+    files = sources(data, runs[0].predictions("test"))
+    plain = spectro.predict(runs[0], files).to_dict()["files"]
+    middle = float(np.median([answer["probability"] for answer in plain]))
+    answers = spectro.predict(runs[0], files, abstain=middle).to_dict()["files"]
+    for before, now in zip(plain, answers, strict=True):
+        assert now["label"] == (before["label"] if before["probability"] >= middle else None)
+        assert now["probabilities"] == before["probabilities"]
+    assert 0 < sum(answer["label"] is None for answer in answers) < len(answers)
+    with pytest.raises(ConfigError, match="abstain is -1"):
+        spectro.predict(runs[0], files, abstain=-1)

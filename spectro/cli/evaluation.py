@@ -23,6 +23,7 @@ def evaluate(
     overlap: float | None = None,
     predictions: Path | None = None,
     vote: str = "soft",
+    abstain: float | None = None,
     as_json: Json = False,
 ) -> None:
     """Judge runs on a fold, at segment and clip level, with 95 % intervals from a bootstrap over groups.
@@ -46,6 +47,8 @@ def evaluate(
         there are any clip and group.
     vote
         Rule by which the segments in that file decide about their clip.
+    abstain
+        Also say how many clips are answered, and how well, when only those of at least this probability are.
     """
     if not runs and predictions is None:
         raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
@@ -61,13 +64,16 @@ def evaluate(
     from spectro.evaluation.evaluate import evaluate_predictions
 
     if data is None:
-        found = [spectro.evaluate(run, fold=fold) for run in runs or []]
+        found = [spectro.evaluate(run, fold=fold, abstain=abstain) for run in runs or []]
     else:
         from spectro.training.bundle import predict_pictures
 
-        found = [{"run": run.name, **evaluate_predictions(predict_pictures(run, data))} for run in runs or []]
+        found = [
+            {"run": run.name, **evaluate_predictions(predict_pictures(run, data), abstain=abstain)}
+            for run in runs or []
+        ]
     if predictions is not None:
-        found.append(evaluate_predictions(spectro.Predictions.load(predictions), vote=vote))
+        found.append(evaluate_predictions(spectro.Predictions.load(predictions), vote=vote, abstain=abstain))
     if as_json:
         return put_json(found)
     rows = [
@@ -80,6 +86,10 @@ def evaluate(
         for one in found
     ]
     put_table(("run", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
+    if abstain is not None:
+        left = [(one.get("run", predictions), one["abstain"]) for one in found]
+        shown = [(name, interval(one["coverage"]), interval(one["accuracy"])) for name, one in left]
+        put_table((f"from {abstain:g} on", "clips answered", "accuracy of answers"), shown)
     return None
 
 

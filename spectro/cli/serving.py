@@ -22,6 +22,7 @@ def predict(
     /,
     *,
     overlap: float | None = None,
+    abstain: float = 0.0,
     device: str = "auto",
     as_json: Json = False,
     as_csv: Annotated[bool, Parameter(name="--csv", negative="")] = False,
@@ -38,12 +39,16 @@ def predict(
         Audio files, or folders of them.
     overlap
         Share of a segment that the next one repeats, so that more segments vote; by default what the card says.
+    abstain
+        Probability below which a file is given no label; spectro evaluate --abstain says what that buys.
     device
         auto, cpu, cuda or mps.
     as_csv
         Print CSV: a line per file (start empty) and a line per segment, with the probability of every class.
     """
-    said = spectro.predict(run, files, overlap=overlap, device=device, progress=not (as_json or as_csv))
+    said = spectro.predict(
+        run, files, overlap=overlap, abstain=abstain, device=device, progress=not (as_json or as_csv)
+    )
     answers = said.to_dict()
     if as_json:
         put_json({"run": str(run), **answers})
@@ -56,7 +61,7 @@ def predict(
                 write((answer["file"], one["start"], one["label"], f"{one['probability']:.6f}", *chances))
     else:
         rows = [
-            (answer["file"], answer["label"], f"{answer['probability']:.2f}", timeline(answer["segments"]))
+            (answer["file"], answer["label"] or "unsure", f"{answer['probability']:.2f}", timeline(answer["segments"]))
             for answer in answers["files"]
         ]
         put_table(("file", "label", "probability", "timeline"), rows)

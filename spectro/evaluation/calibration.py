@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from spectro.core.config import require
 from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
 from spectro.evaluation.combine import FLOOR
 from spectro.evaluation.metrics import METRICS, Values, Weights, ones
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval, wilson
+from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, estimate, percentile_interval, wilson
 
 BINS = 10
 """Bins of the calibration error and the reliability plot; fewer where they would hold fewer than 15 items."""
@@ -101,6 +102,46 @@ def coverage(predictions: Predictions, points: int = 40) -> list[dict[str, float
         {"coverage": n / len(order), "accuracy": right[n - 1] / n, "threshold": float(confidence[order[n - 1]])}
         for n in answered.tolist()
     ]
+
+
+def abstaining(predictions: Predictions, threshold: float, config: BootstrapConfig | None = None) -> dict[str, Any]:
+    """Return what is left when a model answers only where it is confident enough.
+
+    Parameters
+    ----------
+    predictions : voted, calibrated, with known truth
+    threshold : the probability of the class said from which on it answers, 0..1
+
+    Returns
+    -------
+    `threshold`, `answered` (number of items), and with intervals from a bootstrap over groups `coverage`, the share of
+    items answered, and `accuracy`, the share of the answers that is right (None where nothing is answered).
+
+    Raises
+    ------
+    ConfigError
+        the threshold is no probability.
+    """
+    require_probability(threshold)
+    sure = (predictions.probs.max(axis=1) >= threshold).astype(float)
+    right = sure * (predictions.predicted == predictions.truth)
+
+    def share(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        answered = weights @ sure
+        shares: NDArray[np.float64] = np.full(len(weights), np.nan)
+        np.divide(weights @ right, answered, out=shares, where=answered > 0)
+        return shares
+
+    covered = estimate(lambda weights: weights @ sure / weights.sum(axis=1), predictions.groups, config)
+    accuracy = estimate(share, predictions.groups, config).to_dict() if sure.any() else None
+    return {"threshold": threshold, "answered": int(sure.sum()), "coverage": covered.to_dict(), "accuracy": accuracy}
+
+
+def require_probability(threshold: float) -> None:
+    """Refuse a threshold that is no probability; raises ConfigError."""
+    require(
+        0 <= threshold <= 1, f"abstain is {threshold}, but must be a probability from 0 to 1 (0.6 = when sure to 60 %)"
+    )
 
 
 def calibrate(

@@ -13,7 +13,7 @@ from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation import metrics
-from spectro.evaluation.calibration import calibrate
+from spectro.evaluation.calibration import abstaining, apply_temperature, calibrate
 from spectro.evaluation.statistics import (
     BootstrapConfig,
     Estimate,
@@ -28,7 +28,13 @@ INTERVAL = "centred percentile"
 """How the intervals of the figures over all classes are drawn; `metrics.json` names it."""
 
 
-def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConfig | None = None) -> dict[str, Any]:
+def evaluate(
+    run: Run | Path | str,
+    *,
+    fold: str = "test",
+    abstain: float | None = None,
+    config: BootstrapConfig | None = None,
+) -> dict[str, Any]:
     """Judge a run by its predictions of one fold and write `metrics.json` beside them.
 
     The temperature fitted on the validation predictions, where there are any, goes into the card, so that `predict`
@@ -38,6 +44,7 @@ def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConf
     ----------
     run : the run or its folder
     fold : which predictions to read: `test` or `val`
+    abstain : also say what is left when only clips of at least this probability are answered
 
     Returns
     -------
@@ -52,7 +59,9 @@ def evaluate(run: Run | Path | str, *, fold: str = "test", config: BootstrapConf
     card = run.card()
     validation = run.predictions("val") if fold != "val" and run.predictions_path("val").exists() else None
     vote = card.get("vote") or "soft"
-    found = evaluate_predictions(run.predictions(fold), vote=vote, validation=validation, config=config)
+    found = evaluate_predictions(
+        run.predictions(fold), vote=vote, validation=validation, abstain=abstain, config=config
+    )
     split = card.get("split") or {}
     found = {"run": card.get("name", run.name), "fold": fold, "split": split.get("title", ""), **found}
     run.write_metrics(found)
@@ -81,6 +90,7 @@ def evaluate_predictions(
     *,
     vote: str = "soft",
     validation: Predictions | None = None,
+    abstain: float | None = None,
     config: BootstrapConfig | None = None,
 ) -> dict[str, Any]:
     """Judge predictions of any model, `spectro`'s or not.
@@ -90,13 +100,14 @@ def evaluate_predictions(
     predictions : of segments or of clips; items without a known truth are left out, and counted
     vote : rule by which a clip's segments decide (one of `VOTES`)
     validation : predictions of other clips, on which the temperature is fitted and the vote rules are compared
+    abstain : probability below which a clip is left unanswered, for `abstain` in what is returned
 
     Returns
     -------
     `labels`, `vote`, `bootstrap` (its settings), `items` (counts), `calibration` (see `calibrate`), where clips have
-    several segments `votes` and `heard` (see `votes.py`), and one entry per level that exists: `segment` (if some clip
-    has several), `clip`, `group` (if groups hold several clips, each of one class). A level holds each metric as
-    `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
+    several segments `votes` and `heard` (see `votes.py`), if asked for `abstain` (see `abstaining`), and one entry per
+    level that exists: `segment` (if some clip has several), `clip`, `group` (if groups hold several clips, each of one
+    class). A level holds each metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
 
     Raises
     ------
@@ -109,6 +120,7 @@ def evaluate_predictions(
         raise DataError("no prediction has a known truth, so there is nothing to judge")
     levels = levels_of(known, vote)
     tuning = None if validation is None else validation.select(validation.truth >= 0)
+    calibration = calibrate(levels["clip"], tuning.pool(vote) if tuning else None, config)
     items = {name + "s": len(level) for name, level in levels.items()}
     return {
         "labels": list(predictions.labels),
@@ -116,10 +128,20 @@ def evaluate_predictions(
         "bootstrap": {"unit": "group", "interval": INTERVAL, "groups": len(set(known.groups)), **config.to_dict()},
         "items": {**items, "unlabelled": len(predictions) - len(known)},
         **{name: judge(level, config) for name, level in levels.items()},
-        "calibration": calibrate(levels["clip"], tuning.pool(vote) if tuning else None, config),
+        "calibration": calibration,
         **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
         **({"heard": heard(known, vote)} if "segment" in levels else {}),
+        **(
+            {}
+            if abstain is None
+            else {"abstain": abstaining(_calibrated(levels["clip"], calibration), abstain, config)}
+        ),
     }
+
+
+def _calibrated(clips: Predictions, calibration: dict[str, Any]) -> Predictions:
+    temperature = calibration["temperature"]
+    return clips if temperature is None else apply_temperature(clips, temperature)
 
 
 def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:

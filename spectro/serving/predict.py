@@ -22,7 +22,7 @@ from spectro.core.runs import Run
 from spectro.core.tables import Clip, Segment
 from spectro.data.features import Extraction, extract_clip
 from spectro.data.render import Failure, render_clip
-from spectro.evaluation.calibration import apply_temperature
+from spectro.evaluation.calibration import apply_temperature, require_probability
 from spectro.evaluation.combine import Combination
 from spectro.training import bundle
 from spectro.training.bundle import Classifier
@@ -40,6 +40,8 @@ class Predicted:
     """One item per file that could be used, in the order given; calibrated by the card's temperature."""
     failed: tuple[Failure, ...]
     """The files that could not be used, and why."""
+    abstain: float = 0.0
+    """Probability below which a file is given no label."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: `labels`, `files` (each with its `segments`) and `failed`."""
@@ -52,6 +54,9 @@ class Predicted:
             {"file": clip, **_answer(self.clips, item), "segments": segments[clip]}
             for item, clip in enumerate(self.clips.ids)
         ]
+        for answer in files:
+            if answer["probability"] < self.abstain:
+                answer["label"] = None
         return {"labels": list(self.clips.labels), "files": files, "failed": [asdict(one) for one in self.failed]}
 
 
@@ -60,6 +65,7 @@ def predict(
     files: Iterable[Path | str] | Path | str,
     *,
     overlap: float | None = None,
+    abstain: float = 0.0,
     device: str = "auto",
     progress: bool = False,
 ) -> Predicted:
@@ -76,6 +82,8 @@ def predict(
         audio files, or folders that are searched for some; a file named twice is classified once.
     overlap
         share of a segment that the next one repeats, so that more segments vote; None is what the card says.
+    abstain
+        calibrated probability below which a file is given no label; the probabilities are there all the same.
     device
         `auto`, `cpu`, `cuda` or `mps`.
     progress
@@ -88,8 +96,9 @@ def predict(
     DataError
         no file was given, or a folder holds none.
     ConfigError
-        the overlap is no share.
+        the overlap is no share, or `abstain` no probability.
     """
+    require_probability(abstain)
     run = run if isinstance(run, Run) else Run.open(run)
     paths = _audio_files([files] if isinstance(files, str | Path) else files)
     classifiers = {leaf.path: bundle.load(leaf, device) for leaf in _leaves(run)}
@@ -110,7 +119,7 @@ def predict(
     }
     segments, clips = _decide(run, whole)
     clips = apply_temperature(clips, run.card()["temperature"])
-    return Predicted(segments=segments, clips=clips, failed=tuple(failed.values()))
+    return Predicted(segments=segments, clips=clips, failed=tuple(failed.values()), abstain=abstain)
 
 
 def _answer(predictions: Predictions, item: int) -> dict[str, Any]:
