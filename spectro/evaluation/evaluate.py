@@ -120,7 +120,9 @@ def evaluate_predictions(
         raise DataError("no prediction has a known truth, so there is nothing to judge")
     levels = levels_of(known, vote)
     tuning = None if validation is None else validation.select(validation.truth >= 0)
-    calibration = calibrate(levels["clip"], tuning.pool(vote) if tuning else None, config)
+    clips = levels["clip"]
+    calibration = calibrate(clips, tuning.pool(vote) if tuning else None, config)
+    calibrated = apply_temperature(clips, calibration["temperature"] or 1.0)
     items = {name + "s": len(level) for name, level in levels.items()}
     return {
         "labels": list(predictions.labels),
@@ -131,17 +133,8 @@ def evaluate_predictions(
         "calibration": calibration,
         **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
         **({"heard": heard(known, vote)} if "segment" in levels else {}),
-        **(
-            {}
-            if abstain is None
-            else {"abstain": abstaining(_calibrated(levels["clip"], calibration), abstain, config)}
-        ),
+        **({} if abstain is None else {"abstain": abstaining(calibrated, abstain, config)}),
     }
-
-
-def _calibrated(clips: Predictions, calibration: dict[str, Any]) -> Predictions:
-    temperature = calibration["temperature"]
-    return clips if temperature is None else apply_temperature(clips, temperature)
 
 
 def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:

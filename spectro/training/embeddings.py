@@ -103,16 +103,8 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
     network, origin = build_pretrained(model, 2, (bands, frames), weights)  # the head's classes play no part
     facts = {"name": model.name, "in_chans": model.in_chans, "weights": origin.sha256 or "random 0"}
     key = cache_key(**facts, what="features", pooled=True, pictures=store.digest())
-    made = cached_features(
-        store.path / "features" / f"{model.name}-{key}.npy",
-        network.eval().features,
-        Batches(pictures, torch.device("cpu"), FORWARD_BATCH),
-        len(pictures),
-        epoch=0,
-        pooled=True,
-        tick=lambda _: None,
-    )
-    return np.asarray(made, np.float32).reshape(len(pictures), -1)
+    path = store.path / "features" / f"{model.name}-{key}.npy"
+    return _pooled(path, network.eval(), pictures, torch.device("cpu"))
 
 
 def run_features(
@@ -163,13 +155,13 @@ def run_features(
         arrays=source.digest(),
         items=hashlib.sha256(chosen.tobytes()).hexdigest(),
     )
-    made = cached_features(
-        source.path / "features" / f"{run.name}-{key}.npy",
-        classifier.network.features,
-        Batches(arrays[chosen], classifier.device, FORWARD_BATCH),
-        len(chosen),
-        epoch=0,
-        pooled=True,
-        tick=lambda _: None,
-    )
-    return tuple(source.segments[item] for item in chosen), np.asarray(made, np.float32).reshape(len(chosen), -1)
+    path = source.path / "features" / f"{run.name}-{key}.npy"
+    values = _pooled(path, classifier.network, arrays[chosen], classifier.device)
+    return tuple(source.segments[item] for item in chosen), values
+
+
+def _pooled(path: Path, network: Network, arrays: NDArray[Any], device: torch.device) -> NDArray[np.float32]:
+    """Return the mean of the feature map of each of `arrays`, `[items, channels]`, cached in `path`."""
+    batches, items = Batches(arrays, device, FORWARD_BATCH), len(arrays)
+    made = cached_features(path, network.features, batches, items, epoch=0, pooled=True, tick=lambda _: None)
+    return np.asarray(made, np.float32).reshape(items, -1)
