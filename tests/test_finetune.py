@@ -337,7 +337,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path, monke
 
 def test_an_interruption_leaves_whole_files_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "spectro", "finetune", data, "--out", out, "--backbone", "test_resnet"]
+    spectro = ["env", "--default-signal=INT", sys.executable, "-m", "spectro"]  # background jobs inherit an ignored one
+    command = [*spectro, "finetune", data, "--out", out, "--backbone", "test_resnet"]
     options = ["--weights", "none", "--epochs", "100000", "--finetune-epochs", "0", "--device", "cpu"]
     running = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     while not (out / "history.csv").exists():

@@ -28,3 +28,19 @@ def test_nothing_to_judge_is_a_mistake(capsys):
         cli.main(["evaluate"])
     assert stopped.value.code == 2
     assert "--predictions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--data", "data", "--predictions", "a.csv"],
+        ["run"],
+        ["run", "--data", "data", "--predictions", "a.csv"],
+        ["run", "--abstain", "0.5"],
+    ],
+)
+def test_overlap_refuses_what_it_would_not_heed(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["evaluate", *arguments, "--overlap", "0.5"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("spectro: --overlap hears the clips of runs again, and nothing else")

@@ -53,9 +53,10 @@ def evaluate(
     if not runs and predictions is None:
         raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
     if overlap is not None:
-        if data is None:
+        if not runs or data is None or predictions is not None or abstain is not None:
             raise ConfigError(
-                "--overlap hears the clips again; name the data that the runs were trained on with --data"
+                "--overlap hears the clips of runs again, and nothing else: name runs, and with --data the data that "
+                "they were trained on, but neither --predictions nor --abstain"
             )
         return _put_overlaps(
             [spectro.judge_overlap(run, data, overlap=overlap, fold=fold, progress=not as_json) for run in runs or []],
