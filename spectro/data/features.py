@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from spectro.audio.decode import probe
 from spectro.audio.features import FEATURES
@@ -68,8 +69,9 @@ class Extraction:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def compute(self, samples: Values) -> Values:
-        """Return the feature of one segment's samples."""
-        return FEATURES[self.feature].function(samples, self.config)
+        """Return the feature of one segment's samples, the same to the bit in every process of this machine."""
+        with threadpool_limits(limits=1, user_api="blas"):  # sums shared out between threads round otherwise
+            return FEATURES[self.feature].function(samples, self.config)
 
     def silence(self) -> Values:
         """Return the feature of a silent segment: its shape is that of every other."""
