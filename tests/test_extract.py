@@ -20,7 +20,9 @@ from spectro.core.config import RenderConfig
 from spectro.core.errors import ConfigError, DataError
 from spectro.data.features import Extraction, extract, extract_clip
 from spectro.data.render import render
+from spectro.data.splits import split
 from spectro.data.store import open_store
+from spectro.training.dataset import Dataset
 
 MFCC = MfccConfig(n_mfcc=13, n_fft=1024)
 
@@ -95,7 +97,9 @@ def test_killed_and_repeated_it_ends_like_the_uninterrupted_one(data: Path) -> N
     assert np.array_equal(extract(data, "rms", workers=1).store.values(), values)
 
 
-def test_a_clip_that_can_no_longer_be_read_is_listed_and_left_out(data: Path) -> None:
+def test_a_clip_that_can_no_longer_be_read_is_listed_and_no_model_is_trained_without_it(
+    data: Path,
+) -> None:
     lost = open_store(data).segments[0].clip.id
     (data.parent / "source" / lost).write_bytes(b"")
     found = extract(data, "rms", workers=1)
@@ -103,6 +107,9 @@ def test_a_clip_that_can_no_longer_be_read_is_listed_and_left_out(data: Path) ->
     assert lost in (found.store.path / "failed.csv").read_text()
     assert len(found.store.values()) == len(found.store.segments) == 33
     assert lost not in {segment.clip.id for segment in found.store.segments}
+    split(data)
+    with pytest.raises(DataError, match=r"'rms' cannot be computed of 1 clips .*failed\.csv"):
+        Dataset.open(data, "group", feature="rms")
 
 
 def test_export_names_every_column(data: Path, tmp_path: Path) -> None:

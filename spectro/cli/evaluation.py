@@ -6,7 +6,9 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 import spectro
 from spectro.cli.shell import EVALUATION, SOME_FAILED, Flag, Json, app, interval, order, put_json, put_table
@@ -181,7 +183,7 @@ def compare(
     /,
     *,
     recipes: str | None = None,
-    split: str = "group",
+    split: Annotated[str, Parameter(alias="--splits")] = "group",
     seconds: str = "",
     seeds: int = 1,
     epochs_cap: int = 0,
@@ -243,6 +245,7 @@ def compare(
             weights=weights,
             fingerprint=fingerprint,
             tell=lambda line: print(line, file=sys.stderr),
+            progress=True,
         )
         for kind, write in FORMATS.items():
             write_text(runs / f"systems.{kind}", write(found))

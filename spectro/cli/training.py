@@ -237,6 +237,7 @@ def sweep(
         fingerprint=fingerprint,
         out=runs,
         tell=lambda line: print(line, file=sys.stderr),
+        progress=True,
     )
     if as_json:
         put_json(found)

@@ -15,7 +15,13 @@ from spectro.data.store import open_store
 
 
 def variant(
-    data: Path | str, config: RenderConfig, *, split: str, fingerprint: str | None = None, workers: int = 0
+    data: Path | str,
+    config: RenderConfig,
+    *,
+    split: str,
+    fingerprint: str | None = None,
+    workers: int = 0,
+    progress: bool = False,
 ) -> Rendering:
     """Return the clips of `data` rendered with other settings, doing only what is missing.
 
@@ -34,6 +40,8 @@ def variant(
         Which pictures name the clips, when `data` holds several configurations.
     workers
         Number of processes; 0 for one per core.
+    progress
+        Draw a progress bar on standard error.
 
     Raises
     ------
@@ -49,7 +57,9 @@ def variant(
     # The clips that have pictures, not those of the source: some of these may have been left out on purpose.
     clips = tuple(dict.fromkeys(segment.clip for segment in store.segments))
     found = Scan(root=source_of(data), clips=clips, layout=layout)
-    made = render_scan(found, out=data / "variants" / config.fingerprint(), config=config, workers=workers)
+    made = render_scan(
+        found, out=data / "variants" / config.fingerprint(), config=config, workers=workers, progress=progress
+    )
     if chosen.by == "segment":
         dealt = SplitConfig(by="segment", **{name: chosen.facts[name] for name in ("test", "val", "folds", "seed")})
         make_split(made.data, config=dealt, name=split.rpartition("-")[0] if dealt.folds else split)

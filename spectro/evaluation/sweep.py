@@ -17,7 +17,7 @@ from spectro.data.store import open_store
 from spectro.evaluation.evaluate import judge
 from spectro.evaluation.statistics import BootstrapConfig
 from spectro.evaluation.sweep_figure import save_heat_map
-from spectro.evaluation.systems import ALIASES, ensure_split, over_seeds, place_of
+from spectro.evaluation.systems import ALIASES, ensure_split, over_seeds, place_of, train_seeds
 from spectro.training.recipes import select
 from spectro.training.sweeps import SWEEPS, Cell, cells, grid
 
@@ -39,6 +39,7 @@ def sweep(
     fingerprint: str | None = None,
     config: BootstrapConfig | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Train a recipe under every combination of settings, and choose among them on validation.
 
@@ -73,6 +74,8 @@ def sweep(
         how intervals are drawn.
     tell
         called with a line of text as each cell is finished.
+    progress
+        draw progress bars.
 
     Returns
     -------
@@ -102,19 +105,18 @@ def sweep(
     failed: list[dict[str, Any]] = []
     for cell in made:
         try:
-            place = place_of(data, cell.pictures, split, fingerprint, tell)
-            runs = [
-                cell.recipe.train(
-                    place,
-                    out=folder / f"{cell.name}-{seed}",
-                    split=split,
-                    seed=seed,
-                    epochs_cap=epochs_cap,
-                    weights=weights,
-                    fingerprint=cell.pictures.fingerprint(),
-                )
-                for seed in range(seeds)
-            ]
+            place = place_of(data, cell.pictures, split, fingerprint, tell, progress)
+            runs = train_seeds(
+                cell.recipe,
+                place,
+                out=folder / cell.name,
+                seeds=seeds,
+                split=split,
+                epochs_cap=epochs_cap,
+                weights=weights,
+                fingerprint=cell.pictures.fingerprint(),
+                progress=progress,
+            )
         except SpectroError as error:
             failed.append({"settings": dict(cell.settings), "figure": cell.figure, "message": str(error)})
             tell(f"{cell.name}: failed: {error}")

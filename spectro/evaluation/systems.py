@@ -42,6 +42,7 @@ def compare_recipes(
     fingerprint: str | None = None,
     config: BootstrapConfig | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Train systems of the studies on the same splits and judge them with the same statistics.
 
@@ -72,6 +73,8 @@ def compare_recipes(
         how intervals are drawn.
     tell
         called with a line of text as each system is finished.
+    progress
+        draw progress bars.
 
     Returns
     -------
@@ -86,29 +89,25 @@ def compare_recipes(
     for name, one in product((ALIASES.get(split, split) for split in splits), seconds or (None,)):
         ensure_split(data, name, fingerprint)
         cut = drawn if one is None else replace(drawn, segment=replace(drawn.segment, seconds=one))
-        place = place_of(data, cut, name, fingerprint, tell)
+        place = place_of(data, cut, name, fingerprint, tell, progress)
         places.append((place, cut.fingerprint(), name, "" if one is None else f"{one:g}s"))
     models: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for (place, pictures, name, length), recipe in product(places, chosen):
         title = "-".join(filter(None, (name, length)))
         try:
-            runs = [
-                _measured(
-                    recipe.train(
-                        place,
-                        out=Path(out) / title / f"{recipe.name}-{seed}",
-                        split=name,
-                        seed=seed,
-                        epochs_cap=epochs_cap,
-                        weights=weights,
-                        fingerprint=pictures,
-                    ),
-                    recipe,
-                    place,
-                )
-                for seed in range(seeds)
-            ]
+            trained = train_seeds(
+                recipe,
+                place,
+                out=Path(out) / title / recipe.name,
+                seeds=seeds,
+                split=name,
+                epochs_cap=epochs_cap,
+                weights=weights,
+                fingerprint=pictures,
+                progress=progress,
+            )
+            runs = [_measured(run, recipe, place) for run in trained]
         except SpectroError as error:
             failed.append({"recipe": recipe.name, "split": title, "message": str(error)})
             tell(f"{recipe.name} on {title}: failed: {error}")
@@ -125,11 +124,21 @@ def ensure_split(data: Path | str, name: str, fingerprint: str | None) -> None:
         make_split(data, config=SplitConfig(by=name), name=name, fingerprint=fingerprint)  # type: ignore[arg-type]
 
 
+def train_seeds(recipe: Recipe, data: Path, *, out: Path, seeds: int, **settings: Any) -> list[Run]:
+    """Train a recipe once per seed, into `<out>-<seed>`; `settings` are those of `Recipe.train`."""
+    return [recipe.train(data, out=out.with_name(f"{out.name}-{seed}"), seed=seed, **settings) for seed in range(seeds)]
+
+
 def place_of(
-    data: Path | str, pictures: RenderConfig, split: str, fingerprint: str | None, tell: Callable[[str], None]
+    data: Path | str,
+    pictures: RenderConfig,
+    split: str,
+    fingerprint: str | None,
+    tell: Callable[[str], None],
+    progress: bool,
 ) -> Path:
     """Return the data folder whose clips are cut and drawn that way, made if it is missing; tell what is lost."""
-    made = variant(data, pictures, split=split, fingerprint=fingerprint)
+    made = variant(data, pictures, split=split, fingerprint=fingerprint, progress=progress)
     if made.failed:
         tell(f"{made.data}: {len(made.failed)} clips cannot be rendered this way, see failed.csv there")
     return made.data

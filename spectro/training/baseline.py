@@ -48,6 +48,7 @@ def fit_classical(
     config: ClassicalConfig | None = None,
     split: str = "group",
     fingerprint: str | None = None,
+    progress: bool = False,
 ) -> Run:
     """Fit a classical model to feature vectors of `data` and leave everything needed to use it in the folder `out`.
 
@@ -70,6 +71,8 @@ def fit_classical(
         name of a split in `data/splits`.
     fingerprint
         which pictures' segments, when `data` holds several configurations.
+    progress
+        draw a progress bar while the feature is computed.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def fit_classical(
     if FEATURES[feature].kind != "vector":
         raise ConfigError(f"'{model}' takes vectors, but '{feature}' has frames; give the feature stats of it instead")
     pipeline = classical.pipeline(model, config.seed)
-    dataset = Dataset.open(data, split, fingerprint, feature, feature_config)
+    dataset = Dataset.open(data, split, fingerprint, feature, feature_config, progress=progress)
     assert dataset.features, "a vector is no picture"
     run = Run(Path(out))
     job = {

@@ -49,6 +49,7 @@ class Dataset:
         fingerprint: str | None = None,
         feature: str = "mel",
         feature_config: Config | None = None,
+        progress: bool = False,
     ) -> Dataset:
         """Join the pictures of `data`, or a feature that is computed if it is not there yet, to a split.
 
@@ -62,18 +63,27 @@ class Dataset:
             which pictures, when `data` holds several configurations.
         feature, feature_config
             name in `FEATURES` and settings; `mel` is the pictures, whose settings are their own.
+        progress
+            draw a progress bar while a feature is computed.
 
         Raises
         ------
         DataError
-            the split does not know some segments, its training or test fold is empty, or a class has no training
-            segment.
+            the feature cannot be computed of every clip, the split does not know some segments, its training or test
+            fold is empty, or a class has no training segment.
         """
         path = Path(data)
         store, features = open_store(path, fingerprint), None
         if feature != "mel":
-            features = extract(path, feature, config=feature_config, fingerprint=store.fingerprint).store
-        segments = features.segments if features else store.segments
+            extracted = extract(path, feature, config=feature_config, fingerprint=store.fingerprint, progress=progress)
+            if extracted.failed:  # fewer clips than others hear would make models look unlike that are not
+                first, table = extracted.failed[0].message, extracted.store.path / "failed.csv"
+                raise DataError(
+                    f"'{feature}' cannot be computed of {len(extracted.failed)} clips ({first}; all in {table}): "
+                    "bring them back, or render again without them"
+                )
+            features = extracted.store
+        segments = store.segments
         chosen = read_split(path / "splits", split)
         labels = tuple(sorted({segment.clip.label for segment in segments}))
         truth = np.array([labels.index(segment.clip.label) for segment in segments])
@@ -98,7 +108,7 @@ class Dataset:
     @property
     def segments(self) -> tuple[Segment, ...]:
         """The segments, in the order of `arrays`."""
-        return self.features.segments if self.features else self.store.segments
+        return self.store.segments
 
     @property
     def shape(self) -> tuple[int, int]:

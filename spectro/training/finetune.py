@@ -94,7 +94,9 @@ def finetune(
         raise ConfigError(f"epochs is 0, but '{model.name}' has no frozen stage: all its layers train for `epochs`")
     started = time.perf_counter()
     fabric = set_up(config.device, config.precision)
-    dataset = on_first(fabric, lambda: Dataset.open(data, split, fingerprint, feature, feature_config))
+    dataset = on_first(
+        fabric, lambda: Dataset.open(data, split, fingerprint, feature, feature_config, progress=progress)
+    )
     if dataset.features:
         config = replace(config, augment="none")
     run = Run(Path(out))

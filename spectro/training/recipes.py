@@ -85,7 +85,7 @@ class Recipe:
         Parameters are those of `finetune` and `fit_classical`; `epochs_cap` shortens a network's stages, and pretrained
         `weights` are for those that the recipe pretrains.
         """
-        common = {"out": out, "split": split, "fingerprint": fingerprint}
+        common = {"out": out, "split": split, "fingerprint": fingerprint, "progress": progress}
         if self.classical:
             return fit_classical(
                 data,
@@ -102,7 +102,6 @@ class Recipe:
             weights=weights,
             feature=self.feature,
             feature_config=self.feature_config(),
-            progress=progress,
             **common,  # type: ignore[arg-type]
         )
 
