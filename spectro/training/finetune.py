@@ -92,11 +92,11 @@ def finetune(
     model, config = model or ModelConfig(), config or FinetuneConfig()
     if model.name in NETWORKS and not config.epochs:
         raise ConfigError(f"epochs is 0, but '{model.name}' has no frozen stage: all its layers train for `epochs`")
-    started = time.perf_counter()
     fabric = set_up(config.device, config.precision)
     dataset = on_first(
         fabric, lambda: Dataset.open(data, split, fingerprint, feature, feature_config, progress=progress)
     )
+    started = time.perf_counter()  # features, like pictures, are there before training
     if dataset.features:
         config = replace(config, augment="none")
     run = Run(Path(out))
