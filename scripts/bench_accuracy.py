@@ -31,11 +31,12 @@ SYSTEMS = {
     "EfficientNet-Lite0, ImageNet, frozen then all": (LITE, TUNED, "auto"),
     "cnn5, from scratch": (ModelConfig(name="cnn5"), replace(TUNED, epochs=30), "none"),
     "MobileNetV2, ImageNet, all at once": (MOBILENET, DIRECT, "auto"),
+    "EfficientNet-Lite0, ImageNet, all at once": (LITE, DIRECT, "auto"),
     "MobileNetV2, random, all layers": (MOBILENET, RANDOM, "none"),
 }
 TOGETHER = {
     f"soft vote of the two {how}": (f"MobileNetV2, ImageNet, {system}", f"EfficientNet-Lite0, ImageNet, {system}")
-    for how, system in (("frozen", "frozen"), ("fine-tuned", "frozen then all"))
+    for how, system in (("frozen", "frozen"), ("fine-tuned", "frozen then all"), ("trained at once", "all at once"))
 }
 SHORT = RenderConfig(mel=MelConfig(sample_rate=32000, n_fft=1024, hop_length=640), segment=SegmentConfig(seconds=5.0))
 CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
