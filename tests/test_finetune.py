@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from spectro.core.config import FinetuneConfig, ModelConfig, RenderConfig, SplitConfig
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, WeightsError
 from spectro.core.runs import Run
 from spectro.core.tables import read_csv
 from spectro.data.render import render
@@ -286,6 +286,14 @@ def test_a_network_of_our_own_learns_the_synthetic_classes(data: Path, tmp_path:
 def test_a_network_of_our_own_is_not_left_untrained(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'cnn5' has no frozen stage"):
         finetune(data, out=tmp_path / "run", model=ModelConfig(name="cnn5"), config=FinetuneConfig(epochs=0))
+
+
+def test_a_run_that_could_not_start_gives_way_to_one_of_other_settings(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError):
+        finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights=str(tmp_path / "missing.safetensors"))
+    run = finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
+    with pytest.raises(RunError, match="holds a run of other settings"):
+        finetune(data, out=run.path, model=TINY, config=dataclasses.replace(QUICK, seed=1), weights="none")
 
 
 def test_a_loss_that_is_no_number_ends_with_one_clear_line(

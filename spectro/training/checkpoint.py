@@ -40,13 +40,15 @@ DEFAULTS = {"model": ModelConfig().to_dict(), "training": FinetuneConfig().to_di
 def claim(run: Run, job: Mapping[str, Any]) -> bool:
     """Make the folder this job's own; return whether the job is finished already.
 
+    A job that failed before its first epoch (no weights, say) leaves nothing to keep, and gives way to another.
+
     Raises
     ------
     RunError
         the folder holds a run of other settings; the message names them.
     """
     path = run.path / "job.json"
-    if path.exists():
+    if path.exists() and (run.card_path.exists() or _path(run).exists()):
         before = json.loads(path.read_text(encoding="utf-8"))
         for part, defaults in DEFAULTS.items():  # a setting that came with a later version was not there to be set
             if isinstance(before.get(part), Mapping):
