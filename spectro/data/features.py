@@ -336,7 +336,7 @@ def _extraction(feature: str, settings: str) -> Extraction:
 def _shown(
     items: Iterator[tuple[engine.Task, engine.Result | None]], total: int, progress: bool
 ) -> Iterator[tuple[engine.Task, engine.Result | None]]:
-    if not progress:
+    if not (progress and total):
         return items
     from rich.console import Console
     from rich.progress import track
