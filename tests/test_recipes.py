@@ -138,6 +138,11 @@ def test_a_system_that_cannot_be_trained_is_named_and_the_others_go_on(
     said = capsys.readouterr()
     assert "C-vgg16 on group: failed: weights" in said.err
     assert "D-bayes" in said.out
+    assert "split by group, pieces of 3 s\n" in said.out
+    table = (tmp_path / "r/systems.md").read_text(encoding="utf-8")
+    for note in ("C-vgg16 on group could not be trained: weights", "No stage of a network's training was longer than"):
+        assert note in said.out
+        assert note in table
     assert {path.name for path in (tmp_path / "r").glob("systems.*")} == {
         "systems.csv", "systems.json", "systems.md", "systems.tex",
     }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 import spectro
-from spectro.cli.shell import EVALUATION, SOME_FAILED, Flag, Json, app, interval, order, put_json, put_table
+from spectro.cli.shell import EVALUATION, SOME_FAILED, Flag, Json, app, interval, number, order, put_json, put_table
 from spectro.core.errors import ConfigError
 
 
@@ -259,7 +259,7 @@ def compare(
     elif recipes is None:
         put_pairs(found["pairs"])
     else:
-        put_systems(found["models"])
+        put_systems(found)
     return code
 
 
@@ -278,21 +278,26 @@ def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
     put_table(("pair", "difference", "p (McNemar)", "p (groups)", "clips needed"), rows)
 
 
-def put_systems(models: Sequence[dict[str, Any]]) -> None:
-    """Print the systems, the best first."""
+def put_systems(found: dict[str, Any]) -> None:
+    """Print the systems, the best first; how they were tested stands beside each only where it differs."""
+    models = sorted(found["models"], key=lambda one: -one["clip"]["accuracy"]["value"])
+    tests = [f"{one['split']}, pieces of {one['system']['seconds']:g} s" for one in models]
+    alike = len(set(tests)) == 1
     rows = [
         (
-            one["name"],
-            one["split"],
-            f"{one['system']['seconds']:g}",
+            one["name"] if alike else f"{one['name']}\n{test}",
             interval(one.get("segment", one["clip"])["accuracy"]),
             interval(one["clip"]["accuracy"]),
-            interval(one["clip"]["macro_f1"]),
-            "-" if one["system"]["figure"] is None else f"{one['system']['figure']:.2f}",
+            number(one["clip"]["macro_f1"]["value"]),
+            number(one["system"]["figure"]) or "-",
         )
-        for one in sorted(models, key=lambda one: -one["clip"]["accuracy"]["value"])
+        for one, test in zip(models, tests, strict=True)
     ]
-    put_table(("recipe", "split", "s", "segment accuracy", "clip accuracy", "clip macro-F1", "study"), rows)
+    put_table(("recipe", "segment accuracy", "clip accuracy", "macro-F1", "study"), rows)
+    if alike:
+        print(f"{models[0]['clips']} test clips, split by {tests[0]}")
+    for note in found["notes"]:
+        print(note)
 
 
 @app.command(group=EVALUATION, sort_key=next(order))

@@ -77,13 +77,15 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     Console(markup=False, emoji=False, highlight=False).print(table)
 
 
+def number(figure: float | None) -> str:
+    """Format a share as `".74"`; nothing when there is none."""
+    return "" if figure is None else f"{figure:.2f}".replace("0.", ".", 1)
+
+
 def interval(estimate: dict[str, float | None] | None) -> str:
     """Format a metric as `".74 (.61-.85)"`, short enough for three in a line."""
     if estimate is None:
         return "-"
-    value, low, high = (
-        "" if figure is None else f"{figure:.2f}".replace("0.", ".", 1)
-        for figure in (estimate["value"], estimate["low"], estimate["high"])
-    )
+    value, low, high = (number(estimate[part]) for part in ("value", "low", "high"))
     between = " to " if low.startswith("-") else "-"
     return f"{value} ({low}{between}{high})" if low else value

@@ -79,7 +79,8 @@ def compare_recipes(
     Returns
     -------
     `models`: per system and split what `compare` says of a run, and under `system` the study's own figure and protocol,
-    seeds, epochs, train AUC and times; `failed`: systems that could not be trained, and why.
+    seeds, epochs, train AUC and times; `failed`: systems that could not be trained, and why; `notes`: what a reader of
+    the table must know beside it.
     """
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}, but must be at least 1")
@@ -115,7 +116,10 @@ def compare_recipes(
         row = _row(recipe, runs, epochs_cap, config or BootstrapConfig())
         models.append(row)
         tell(f"{recipe.name} on {title}: clip accuracy {row['clip']['accuracy']['value']:.3f}")
-    return {"models": models, "failed": failed}
+    notes = [f"{one['recipe']} on {one['split']} could not be trained: {one['message']}" for one in failed]
+    if epochs_cap:
+        notes.append(f"No stage of a network's training was longer than {epochs_cap} epochs.")
+    return {"models": models, "failed": failed, "notes": notes}
 
 
 def ensure_split(data: Path | str, name: str, fingerprint: str | None) -> None:
