@@ -1,3 +1,5 @@
+"""Calibration: errors of known predictors are found, a temperature undoes a known distortion, abstaining helps."""
+
 from __future__ import annotations
 
 from dataclasses import replace

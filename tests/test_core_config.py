@@ -1,3 +1,5 @@
+"""Settings: each survives JSON, is documented in place, and answers a wrong value with one line that guesses."""
+
 import dataclasses
 import inspect
 import json

@@ -1,3 +1,5 @@
+"""Predictions: every vote is a distribution, and saving, selecting and joining lose nothing."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Ensembles: members meet at clip level, weights come from validation only, and the result is a run like any other."""
+
 from __future__ import annotations
 
 import dataclasses

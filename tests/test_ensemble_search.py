@@ -1,3 +1,5 @@
+"""Search: useful members are kept and useless ones left out, and the choice admits how far it flatters itself."""
+
 from __future__ import annotations
 
 import json
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 from test_ensemble import LABELS, make_run
 
+from spectro import cli
 from spectro.core.errors import RunError
 from spectro.evaluation.combine import Combination
 from spectro.evaluation.ensemble import ensemble
@@ -19,6 +22,7 @@ def member(seed: int, skill: float, items: int = 120) -> np.ndarray:
 
 
 TRUTH = np.arange(120) % 3
+SKILLS = {"good": 2.0, "useless": -3.0, "fair": 1.5}
 GROUPS = [str(item // 4) for item in range(120)]
 
 
@@ -68,8 +72,7 @@ def test_one_group_is_not_enough_to_choose_on():
 
 
 def test_an_ensemble_is_searched_and_its_card_tells(tmp_path):
-    skills = {"good": 2.0, "useless": -3.0, "fair": 1.5}
-    runs = [make_run(tmp_path / name, seed, skill=skill) for seed, (name, skill) in enumerate(skills.items())]
+    runs = [make_run(tmp_path / name, seed, skill=skill) for seed, (name, skill) in enumerate(SKILLS.items())]
     made = ensemble(runs, out=tmp_path / "chosen", weights="best", search=True)
     card = made.card()
     assert [one["name"] for one in card["members"]] == card["search"]["chosen"]
@@ -82,6 +85,16 @@ def test_an_ensemble_is_searched_and_its_card_tells(tmp_path):
     parts = [by_name[name].predictions("test").pool() for name in card["search"]["chosen"]]
     np.testing.assert_allclose(combination.apply(parts).probs, made.predictions("test").probs)
     assert made.predictions("test").labels == LABELS
+
+
+def test_the_command_says_who_decides_and_how_far_choosing_flatters(tmp_path, capsys):
+    paths = [make_run(tmp_path / name, seed, skill=skill).path for seed, (name, skill) in enumerate(SKILLS.items())]
+    with pytest.raises(SystemExit):
+        cli.main(["ensemble", *map(str, paths), "--search", "--weights", "best", "--out", str(tmp_path / "made")])
+    said = capsys.readouterr().out
+    for word in ("good", "fair", "stacked", "1 runs are left out", "it flatters by"):
+        assert word in said
+    assert "useless" not in said.replace(str(tmp_path), "")
 
 
 def test_search_needs_validation(tmp_path):

@@ -1,3 +1,5 @@
+"""Training: a run can be repeated, killed and resumed to the same bits, and each failure ends in one clear line."""
+
 import dataclasses
 import json
 import shutil

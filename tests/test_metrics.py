@@ -1,3 +1,5 @@
+"""Metrics: each is scikit-learn's for every weighting, and a class that does not occur spoils none."""
+
 from __future__ import annotations
 
 import numpy as np

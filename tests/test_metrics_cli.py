@@ -1,3 +1,5 @@
+"""`spectro evaluate`: tables of other programs are judged, and options that would not be heeded are refused."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Judgement at segment, clip and group level: intervals hold their values, and pieces are no evidence of their own."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""The report: one file that needs no other, opens with the answer, and says what is missing or leaky."""
+
 from __future__ import annotations
 
 import base64

@@ -1,3 +1,5 @@
+"""Statistics: tests and intervals agree with statsmodels and with the formulas' own papers."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Comparisons: pairs are tested as the textbook says, corrected for their number, and written in every format."""
+
 from __future__ import annotations
 
 import csv

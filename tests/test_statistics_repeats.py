@@ -1,3 +1,5 @@
+"""Repeats: seeds become a mean with its deviation, folds are pooled so that every clip counts once."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""Parts of training: seeded augmentation that never mirrors, mixing, batches that cover each item once."""
+
 import numpy as np
 import pytest
 import torch

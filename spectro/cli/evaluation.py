@@ -142,7 +142,24 @@ def ensemble(
         Keep only those of the runs that help each other on validation; the card says how far choosing flatters.
     """
     run = spectro.ensemble(runs, out=out, weights=parse_weights(weights), vote=vote, search=search)
+    put_members(run.card())
     print(f"made {run.path}; its scores: spectro evaluate {run.path}")
+
+
+def put_members(card: dict[str, Any]) -> None:
+    """Print who decides, how that was chosen, and how far choosing flatters."""
+    rules = card.get("rules", ())
+    if rules:
+        tried = [(rule["rule"], number(rule.get("accuracy")) or rule["impossible"]) for rule in rules]
+        put_table(("rule", "accuracy on validation, fitted on other groups of it"), tried)
+    put_table(("member", "share"), [(member["name"], number(member["weight"])) for member in card["members"]])
+    search = card.get("search")
+    if search:
+        print(f"{len(search['left_out'])} runs are left out: the vote would not gain by them on validation")
+        print(
+            f"log loss there {search['losses'][-1]:.2f}, but {search['held_out']:.2f} on clips not chosen by: "
+            f"it flatters by {search['optimism']:.2f}"
+        )
 
 
 @app.command(group=EVALUATION, sort_key=next(order))
