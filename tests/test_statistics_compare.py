@@ -104,6 +104,13 @@ def test_every_format_holds_every_model_and_its_accuracy(found, name):
     assert (str(accuracy) if name in ("json", "csv") else f"{100 * accuracy:.1f}") in text
 
 
+def test_no_p_value_is_called_zero(found):
+    sure = {**found, "pairs": [{**pair, "p_mcnemar_holm": 2e-7} for pair in found["pairs"]]}
+    assert "| <0.001 |" in FORMATS["md"](sure)
+    assert "& $<$0.001 &" in FORMATS["tex"](sure)
+    assert "2e-07" in FORMATS["json"](sure)
+
+
 def test_formats_can_be_read_back(found):
     assert json.loads(FORMATS["json"](found)) == found
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](found))))

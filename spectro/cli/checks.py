@@ -51,12 +51,14 @@ def summarize(
     ]
     put_table((f"over {found['runs']} {found['kind']}", "mean", "deviation", "all clips pooled"), rows)
     if against:
+        from spectro.evaluation.formats import p_value
+
         test = found["against"]
-        print(f"clip accuracy, first - second: {test['difference']:+.3f}, t = {test['t']:.2f}, p = {test['p']:.3f}")
+        print(f"clip accuracy, first - second: {test['difference']:+.3f}, t = {test['t']:.2f}, p {p_value(test['p'])}")
         if pooled := test.get("pooled"):
             print(
-                f"all clips pooled: {interval(pooled['difference'])}, McNemar p = {pooled['p_mcnemar']:.3f}, "
-                f"groups p = {pooled['p_bootstrap']:.3f}"
+                f"all clips pooled: {interval(pooled['difference'])}, p {p_value(pooled['p_mcnemar'])} (McNemar), "
+                f"{p_value(pooled['p_bootstrap'])} (groups)"
             )
     return None
 

@@ -282,12 +282,14 @@ def compare(
 
 def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
     """Print the paired tests."""
+    from spectro.evaluation.formats import p_value
+
     rows = [
         (
             f"{pair['first']} - {pair['second']}",
             interval(pair["difference"]),
-            f"{pair['p_mcnemar_holm']:.3f}",
-            f"{pair['p_bootstrap_holm']:.3f}",
+            p_value(pair["p_mcnemar_holm"]),
+            p_value(pair["p_bootstrap_holm"]),
             pair["needed"] or "-",
         )
         for pair in pairs

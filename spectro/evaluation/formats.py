@@ -104,6 +104,11 @@ def json_text(found: dict[str, Any]) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def p_value(value: float) -> str:
+    """Return `0.012`, and `<0.001` for what three digits would call impossible."""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
+
+
 def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
     header = ["model", "split", "clips", "groups", "both sides", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
     header += ["parameters", *SYSTEM.values()] if _systems(found) else []
@@ -127,7 +132,7 @@ def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]
             ["pair", "difference", *(column.replace("_", " ") for column in PAIR_COLUMNS)],
             [
                 [f"{row['first']} - {row['second']}", _figure(row["difference"], "accuracy")]
-                + [_number(row[column]) for column in PAIR_COLUMNS]
+                + [(p_value if column.startswith("p_") else _plain)(row[column]) for column in PAIR_COLUMNS]
                 for row in found["pairs"]
             ],
         )
@@ -157,14 +162,8 @@ def _figure(figure: dict[str, float | None], name: str) -> str:
     return value if figure["low"] is None else f"{value} [{low}, {high}]"
 
 
-def _number(value: float | int | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
 def _escape(text: str) -> str:
     replaced = text.replace("\\", r"\textbackslash ")
     for sign in "&%$#_{}":
         replaced = replaced.replace(sign, f"\\{sign}")
-    return replaced
+    return replaced.replace("<", "$<$")

@@ -20,7 +20,7 @@ from spectro.evaluation import charts, plots
 from spectro.evaluation.doubt import Doubt
 from spectro.evaluation.exhibits import LISTED, Budget, Exhibit, Source, embed, exhibits
 from spectro.evaluation.extremes import doubts_of, extremes
-from spectro.evaluation.formats import FORMATS
+from spectro.evaluation.formats import FORMATS, p_value
 from spectro.evaluation.leaks import in_words, known_leaks
 from spectro.evaluation.page_map import page_map
 from spectro.evaluation.ranking import Ranking, rank
@@ -212,6 +212,7 @@ def _environment() -> jinja2.Environment:
     made.filters |= {
         "percent": _percent,
         "decimal": lambda value, digits=3: "n/a" if value is None else f"{value:.{digits}f}",
+        "p_value": p_value,
         "thousands": lambda value: f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "interval": lambda figure, **how: Markup(plots.interval(figure, **how)),
