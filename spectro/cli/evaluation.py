@@ -286,7 +286,7 @@ def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
 
     rows = [
         (
-            f"{pair['first']} - {pair['second']}",
+            f"{pair['first']}\n- {pair['second']}",
             interval(pair["difference"]),
             p_value(pair["p_mcnemar_holm"]),
             p_value(pair["p_bootstrap_holm"]),
@@ -294,7 +294,8 @@ def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
         )
         for pair in pairs
     ]
-    put_table(("pair", "difference", "p (McNemar)", "p (groups)", "clips needed"), rows)
+    put_table(("pair", "difference", "p McNemar", "p groups", "needed"), rows)
+    print("needed: test clips that it would take to tell two models apart that differ so")
 
 
 def put_systems(found: dict[str, Any]) -> None:
