@@ -22,7 +22,7 @@ def member(seed: int, skill: float, items: int = 120) -> np.ndarray:
 
 
 TRUTH = np.arange(120) % 3
-SKILLS = {"good": 2.0, "useless": -3.0, "fair": 1.5}
+SKILLS = {"good": 0.4, "useless": -3.0, "as good": 0.4}
 GROUPS = [str(item // 4) for item in range(120)]
 
 
@@ -36,6 +36,12 @@ def test_search_takes_the_good_and_leaves_the_useless():
     found = search_members(members, TRUTH, GROUPS)
     assert set(found.chosen) == {1, 2, 4}
     assert list(found.losses) == sorted(found.losses, reverse=True)
+
+
+def test_whom_nobody_helps_stands_alone():
+    sure_and_wrong = np.eye(3)[(TRUTH + 1) % 3]
+    found = search_members(np.stack([sure_and_wrong, member(1, 4.0)]), TRUTH, GROUPS)
+    assert found.chosen == (1,)
 
 
 def test_search_among_equals_admits_that_it_flatters_itself():
@@ -92,9 +98,19 @@ def test_the_command_says_who_decides_and_how_far_choosing_flatters(tmp_path, ca
     with pytest.raises(SystemExit):
         cli.main(["ensemble", *map(str, paths), "--search", "--weights", "best", "--out", str(tmp_path / "made")])
     said = capsys.readouterr().out
-    for word in ("good", "fair", "stacked", "1 runs are left out", "it flatters by"):
+    for word in ("good", "as good", "stacked", "1 runs are left out", "it flatters by"):
         assert word in said
     assert "useless" not in said.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("weights", ["", "0.7,0.3", "fitted", "per-class", "stacked"])
+def test_the_command_shows_any_kind_of_share(tmp_path, capsys, weights):
+    paths = [make_run(tmp_path / name, seed).path for seed, name in enumerate(("first", "second"))]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["ensemble", *map(str, paths), "--weights", weights, "--out", str(tmp_path / "made")])
+    assert not stopped.value.code
+    table = capsys.readouterr().out.splitlines()
+    assert {"first", "second"} <= {line.split()[0] for line in table if line.strip()}
 
 
 def test_search_needs_validation(tmp_path):

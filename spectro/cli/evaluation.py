@@ -152,7 +152,12 @@ def put_members(card: dict[str, Any]) -> None:
     if rules:
         tried = [(rule["rule"], number(rule.get("accuracy")) or rule["impossible"]) for rule in rules]
         put_table(("rule", "accuracy on validation, fitted on other groups of it"), tried)
-    put_table(("member", "share"), [(member["name"], number(member["weight"])) for member in card["members"]])
+    shares = [member["weight"] for member in card["members"]]
+    told = [
+        f"{number(min(one))} to {number(max(one))}, by class" if isinstance(one, list) else number(one)
+        for one in shares
+    ]
+    put_table(("member", "share"), zip((member["name"] for member in card["members"]), told, strict=True))
     search = card.get("search")
     if search:
         print(f"{len(search['left_out'])} runs are left out: the vote would not gain by them on validation")

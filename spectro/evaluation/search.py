@@ -60,7 +60,8 @@ def double_fault(right: NDArray[np.bool_]) -> NDArray[np.float64]:
 def search_members(members: Probs, truth: Truth, groups: Sequence[str]) -> Search:
     """Choose members greedily: the best one first, then whichever lowers the log loss of their mean the most.
 
-    It stops when none does, but never before two are taken [Caruana et al., 2004, without repetition].
+    It stops when none does, be it at one: a member that helps nobody would only spoil the best
+    [Caruana et al., 2004, without repetition].
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def _greedy(members: Probs, truth: Truth) -> tuple[list[int], list[float]]:
         rest = [item for item in range(len(members)) if item not in chosen]
         tried = {item: _loss(said[[*chosen, item]].mean(axis=0)) for item in rest}
         best = min(tried, key=lambda item: tried[item])
-        if len(chosen) >= 2 and tried[best] >= losses[-1]:
+        if chosen and tried[best] >= losses[-1]:
             break
         chosen.append(best)
         losses.append(tried[best])
