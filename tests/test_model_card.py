@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 import safetensors.numpy
 import yaml
 from huggingface_hub import ModelCard
+from stand_in import Handler, StandIn
 
 from spectro import Predictions, RenderConfig, Run, evaluate, model_card, push
 from spectro.cli import main
@@ -104,7 +103,7 @@ def test_a_run_that_was_not_judged_has_no_card_yet(run: Run) -> None:
         model_card(run)
 
 
-class Hub:
+class Hub(StandIn):
     """A stand-in for the hub on this machine: keeps what is committed, and refuses when told to."""
 
     def __init__(self) -> None:
@@ -114,7 +113,7 @@ class Hub:
         self.refuse = False
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_GET(self) -> None:
                 self.answer({"id": "someone/first", "siblings": [], "sha": "0" * 40, "private": False})
 
@@ -142,26 +141,9 @@ class Hub:
                     self.answer({}, 404)
 
             def answer(self, value: Any, code: int = 200) -> None:
-                content = json.dumps(value).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.reply(code, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-            def log_message(self, *_: Any) -> None:
-                """Keep the test's output quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def stop(self) -> None:
-        """Hang up."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        super().__init__(Answers)
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save, save_file
 from sklearn.datasets import load_sample_image
+from stand_in import Handler, StandIn
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
@@ -101,7 +100,7 @@ def test_a_package_with_an_altered_file_is_refused(tmp_path: Path, monkeypatch: 
         resolve("mobilenetv2_100")
 
 
-class Hub:
+class Hub(StandIn):
     """A stand-in for the hub on this machine: files by path, and what was asked of it."""
 
     def __init__(self) -> None:
@@ -109,7 +108,7 @@ class Hub:
         self.asked: list[str] = []
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answers(Handler):
             def do_HEAD(self) -> None:
                 self.answer(body=False)
 
@@ -119,30 +118,13 @@ class Hub:
             def answer(self, body: bool) -> None:
                 hub.asked.append(f"{self.command} {self.path}")
                 content = hub.files.get(self.path)
-                self.send_response(200 if content is not None else 404)
+                headers = {"X-Repo-Commit": "0" * 40, "ETag": '"1"'}
                 if content is None:
-                    self.send_header("X-Error-Code", "EntryNotFound")
-                    content = b""
-                self.send_header("X-Repo-Commit", "0" * 40)
-                self.send_header("ETag", '"1"')
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                if body:
-                    self.wfile.write(content)
+                    self.reply(404, b"", {**headers, "X-Error-Code": "EntryNotFound"}, body=body)
+                else:
+                    self.reply(200, content, headers, body=body)
 
-            def log_message(self, *_: Any) -> None:
-                """Keep the test's output quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def stop(self) -> None:
-        """Hang up; whoever asks now is refused."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        super().__init__(Answers)
 
 
 @pytest.fixture
