@@ -183,6 +183,7 @@ def test_data_sets_and_models_are_listed(tmp_path: Path, spectro: Spectro) -> No
     assert code == 2
     assert "did you mean 'gtzan'?" in err
     assert "cnn5" in spectro("models", "cnn5")[1]
+    assert spectro("models", "--filter", "cnn*", "--json") == spectro("models", "cnn*", "--json")
     assert json.loads(spectro("models", "test_resnet", "--json")[1])[0]["parameters"] > 0
     assert "MFCC" in spectro("models", "--show", "A-lstm")[1]
     assert json.loads(spectro("models", "--show", "test_resnet", "--json")[1])["gmacs"] > 0

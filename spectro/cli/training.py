@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 @app.command(group=TRAINING, sort_key=next(order))
-def models(pattern: str = "", /, *, show: str | None = None, as_json: Json = False) -> None:
+def models(
+    pattern: Annotated[str, Parameter(name="--filter")] = "", *, show: str | None = None, as_json: Json = False
+) -> None:
     """List models with what they eat, their size, their cost, and whether weights are at hand.
 
     Example: spectro models "resnet*"
