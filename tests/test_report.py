@@ -334,3 +334,11 @@ def test_ticks_are_few_round_and_inside(low, high):
     found = ticks(Axis(label="", low=low, high=high))
     assert 1 <= len(found) <= 8
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+
+
+@pytest.mark.parametrize(("height", "above"), [(0.1, True), (0.9, False)])
+def test_a_mark_is_labelled_where_the_lines_leave_room(height, above):
+    unit = Axis(label="", low=0, high=1)
+    line = Line(label="a", points=[(0, height), (0.8, height), (0.9, 1 - height)])  # a peak at the mark itself
+    assert Chart(title="", x=unit, y=unit, lines=[line]).room(0.9) == (True, above)
+    assert Chart(title="", x=unit, y=unit, lines=[line]).room(0.1) == (False, above)

@@ -199,11 +199,11 @@ def _chart(axes: Any, chart: Chart) -> None:
         for at, low, high in line.whiskers:
             axes.plot([at, at], [low, high], linewidth=1, alpha=0.6, color=STYLES[line.style]["color"])
     for at, text in chart.marks:
-        right = at > (chart.x.low + chart.x.high) / 2
+        left, above = chart.room(at)
         axes.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (3, 3)))
         axes.annotate(
-            text, (at, 0.03), xycoords=("data", "axes fraction"), xytext=(-5 if right else 5, 0),
-            textcoords="offset points", ha="right" if right else "left", fontsize=9, color=INK,
+            text, (at, 0.93 if above else 0.03), xycoords=("data", "axes fraction"), xytext=(-5 if left else 5, 0),
+            textcoords="offset points", ha="right" if left else "left", fontsize=9, color=INK,
         )  # fmt: skip
     for axis, scale in ((axes.xaxis, chart.x), (axes.yaxis, chart.y)):
         axis.set_ticks(ticks(scale))

@@ -69,6 +69,13 @@ class Chart:
             f"<title>{escape(self.title)}</title>{''.join(parts)}</svg>"
         )
 
+    def room(self, at: float) -> tuple[bool, bool]:
+        """Return whether a label of the mark at `at` has room on its left, and whether above the lines there."""
+        left = at > (self.x.low + self.x.high) / 2
+        beside = at + (-0.1 if left else 0.1) * (self.x.high - self.x.low)
+        near = [min(line.points, key=lambda point: abs(point[0] - beside))[1] for line in self.lines]
+        return left, sum(near) < len(near) * (self.y.low + self.y.high) / 2
+
     def _x(self, value: float) -> float:
         return _place(value, self.x, LEFT, WIDTH - RIGHT)
 
@@ -90,9 +97,11 @@ class Chart:
     def _marks(self) -> Iterable[str]:
         for value, text in self.marks:
             x = self._x(value)
-            side, shift = ("end", -5) if x > (LEFT + WIDTH - RIGHT) / 2 else ("start", 5)
+            left, above = self.room(value)
+            side, shift = ("end", -5) if left else ("start", 5)
+            y = TOP + 10 if above else HEIGHT - BOTTOM - 7
             yield f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-            yield f'<text class="tick {side}" x="{x + shift:.1f}" y="{HEIGHT - BOTTOM - 7}">{escape(text)}</text>'
+            yield f'<text class="tick {side}" x="{x + shift:.1f}" y="{y}">{escape(text)}</text>'
 
     def _line(self, line: Line) -> Iterable[str]:
         for x, low, high in line.whiskers:
