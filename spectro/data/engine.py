@@ -115,6 +115,18 @@ def run(
             process.communicate()
 
 
+def shown(
+    items: Iterator[tuple[Task, Result | None]], total: int, title: str, progress: bool
+) -> Iterator[tuple[Task, Result | None]]:
+    """Pass on what `run` yields, drawing a progress bar on standard error if asked to and if there is work."""
+    if not (progress and total):
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return iter(track(items, description=title, total=total, console=Console(stderr=True)))
+
+
 def _start(hello: str, processes: set[subprocess.Popen[str]], lock: threading.Lock) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         (sys.executable, "-c", WORKER, json.dumps(sys.path)),

@@ -203,9 +203,10 @@ def extract(
         "settings": json.dumps(extraction.to_dict()),
     }
     failed: list[Failure] = []
+    results = engine.run(extract_one, shared, tasks, workers=workers)
     with (folder / "done.csv").open("a", encoding="utf-8", newline="") as file:
         journal = csv.writer(file, lineterminator="\n")
-        for task, result in _shown(engine.run(extract_one, shared, tasks, workers=workers), len(tasks), progress):
+        for task, result in engine.shown(results, len(tasks), "features", progress):
             clip = task["clip"]
             if result is None:
                 message = f"{root / clip} killed the process that read it (no memory, or a fault in a decoder)"
@@ -331,14 +332,3 @@ def _stamp(path: Path) -> str:
 @lru_cache(maxsize=8)
 def _extraction(feature: str, settings: str) -> Extraction:
     return Extraction.from_dict(feature, json.loads(settings))
-
-
-def _shown(
-    items: Iterator[tuple[engine.Task, engine.Result | None]], total: int, progress: bool
-) -> Iterator[tuple[engine.Task, engine.Result | None]]:
-    if not (progress and total):
-        return items
-    from rich.console import Console
-    from rich.progress import track
-
-    return iter(track(items, description="features", total=total, console=Console(stderr=True)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from spectro.data.layouts import Scan, scan
 from spectro.data.store import Store, folder_of, fresh, open_store, picture_path, read_config, tags
 
 Picture = NDArray[np.uint8]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +180,8 @@ def _rendered(
     """Yield each clip's id with what `render_one` returned, as they are finished."""
     shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
     tasks = [{"clip": clip.id} for clip in found.clips]
-    for task, result in _shown(engine.run(render_one, shared, tasks, workers=workers), len(tasks), progress):
+    results = engine.run(render_one, shared, tasks, workers=workers)
+    for task, result in engine.shown(results, len(tasks), "render", progress):
         if result is None:
             path = found.root / task["clip"]
             result = _failed("crashed", f"{path} killed the process that rendered it (no memory, or a faulty decoder)")
@@ -298,14 +298,3 @@ def _sweep(folder: Path) -> None:
         for name in names:
             if name.startswith(".") and name.endswith(".tmp"):
                 Path(here, name).unlink(missing_ok=True)
-
-
-def _shown(items: Iterator[Item], total: int, progress: bool) -> Iterator[Item]:
-    """Pass items on, drawing a progress bar on standard error if asked to."""
-    if not progress:
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, description="render", total=total, console=Console(stderr=True))
