@@ -44,7 +44,8 @@ def test_from_sounds_to_an_answer(
     assert "both" in spectro("evaluate runs/both")
 
     assert json.loads(spectro(f"compare {runs} runs/both --format json"))["pairs"]
-    assert "- both" in spectro("compare runs/cnn5-group runs/both")
+    assert "cnn5-group" in (paired := spectro("compare runs/cnn5-group runs/both"))
+    assert "- both" in paired
 
     spectro(f"report {runs} runs/both --out report.html")
     assert "test_resnet-group" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -99,13 +99,15 @@ def evaluate(
 def _put_overlaps(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         return put_json(found)
+    from spectro.evaluation.formats import p_value
+
     rows = [
         (
             one["run"],
             interval(one["plain"]["clip"]["accuracy"]),
             interval(one["overlapped"]["clip"]["accuracy"]),
             interval(one["pair"]["difference"]),
-            f"{one['pair']['p_mcnemar']:.2f}",
+            p_value(one["pair"]["p_mcnemar"]),
         )
         for one in found
     ]

@@ -122,9 +122,8 @@ def evaluate_predictions(
     tuning = None if validation is None else validation.select(validation.truth >= 0)
     clips = levels["clip"]
     calibration = calibrate(clips, tuning.pool(vote) if tuning else None, config)
-    calibrated = apply_temperature(clips, calibration["temperature"] or 1.0)
     items = {name + "s": len(level) for name, level in levels.items()}
-    return {
+    found: dict[str, Any] = {
         "labels": list(predictions.labels),
         "vote": vote,
         "bootstrap": {"unit": "group", "interval": INTERVAL, "groups": len(set(known.groups)), **config.to_dict()},
@@ -133,8 +132,11 @@ def evaluate_predictions(
         "calibration": calibration,
         **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
         **({"heard": heard(known, vote)} if "segment" in levels else {}),
-        **({} if abstain is None else {"abstain": abstaining(calibrated, abstain, config)}),
     }
+    if abstain is not None:
+        calibrated = apply_temperature(clips, calibration["temperature"] or 1.0)
+        found["abstain"] = abstaining(calibrated, abstain, config)
+    return found
 
 
 def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:
