@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, TensorDataset
 
 from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.inference.batches import Batches, predict_logits, to_input
 from spectro.models import build_pretrained
 from spectro.models.network import Network
-from spectro.training.batches import Batches, predict_logits, to_input
-from spectro.training.dataset import Dataset
+from spectro.training.backbone_features import cached_features
+from spectro.training.dataset import TrainingData
 from spectro.training.devices import set_up
-from spectro.training.embeddings import cached_features
 from spectro.training.loop import Progress, Stage, Task, fit
 
 CPU = torch.device("cpu")
@@ -171,7 +171,7 @@ def main(
         Turns of every contestant.
     """
     warnings.filterwarnings("ignore")
-    dataset = Dataset.open(data, split)
+    dataset = TrainingData.open(data, split)
     pictures, test = np.array(dataset.store.pictures()), dataset.folds["test"]
     train = np.setdiff1d(np.arange(len(dataset.truth)), test)
     race = Race(ModelConfig(name=model), pictures[train], dataset.truth[train], len(dataset.labels), epochs)

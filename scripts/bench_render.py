@@ -28,7 +28,8 @@ from spin import spin, spin_one
 
 from spectro.audio import NO_TORCH, fourier
 from spectro.core.config import RenderConfig
-from spectro.data import engine, png
+from spectro.data import png
+from spectro.data.engines import local as engine
 from spectro.data.render import render_clip, render_one
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,7 +85,7 @@ def spectro(path: Path, out: Path) -> None:
 def spectro_always_there(path: Path, out: Path) -> None:
     """Render with SciPy's FFT and zlib, as where no wheels of mkl_fft and isal exist."""
     with (
-        mock.patch.object(fourier, "row_transform", return_value=fourier.by_scipy),
+        mock.patch.object(fourier, "rfft_rows", return_value=fourier.scipy_rfft),
         mock.patch.object(png, "isal_zlib", None),
     ):
         spectro(path, out)
@@ -124,7 +125,7 @@ def floor(path: Path, out: Path) -> None:
     if rate != RATE:
         mono = soxr.resample(mono, rate, RATE, quality="HQ")
     windows = np.lib.stride_tricks.sliding_window_view(mono, N_FFT)[::HOP]
-    transform, window = fourier.row_transform(), fourier.hann(N_FFT)
+    transform, window = fourier.rfft_rows(), fourier.hann(N_FFT)
     windowed = np.empty((fourier.BATCH, N_FFT), np.float32)
     spectra = np.empty((fourier.BATCH, N_FFT // 2 + 1), np.complex64)
     for begin in range(0, len(windows) - fourier.BATCH + 1, fourier.BATCH):
@@ -247,7 +248,7 @@ def scaling(path: Path, work: Path, count: int) -> None:
 
 def footprint(path: Path, work: Path) -> None:
     """Print what importing a worker takes, and how much memory one holds."""
-    code = "import spectro.data.engine, spectro.data.render"
+    code = "import spectro.data.engines.local, spectro.data.render"
     bare, full = [], []
     for _ in range(7):
         for text, times in (("pass", bare), (code, full)):

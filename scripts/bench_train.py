@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, TensorDataset
 
 from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.inference.batches import Batches, predict_logits
 from spectro.models import build
-from spectro.models.cut import cut
-from spectro.training.batches import Batches, predict_logits
+from spectro.models.split import split_backbone
+from spectro.training.backbone_features import cached_features
 from spectro.training.devices import set_up
-from spectro.training.embeddings import cached_features
 from spectro.training.loop import Progress, Stage, Task, fit
 
 SHAPE, CLASSES, BATCH, EPOCHS, VIEWS, LAST = (128, 431), 10, 16, 80, 4, 2
@@ -56,7 +56,7 @@ def ours(
         part.requires_grad_(False)
     module: torch.nn.Module = network.head if what == "cached" else network
     if what == "tail":
-        module = torch.nn.Sequential(cut(network.backbone, network.stages()[-LAST:], name)[1], network.head)
+        module = torch.nn.Sequential(split_backbone(network.backbone, network.stages()[-LAST:], name)[1], network.head)
     if compiled:
         module.compile()
     batches = Batches(arrays, fabric.device, 64 if what == "cached" else BATCH)
@@ -89,7 +89,7 @@ def caching(name: str, pictures: Arrays, folder: Path, *, tail: bool = False) ->
     """Return the filling of the cache with one view, which gives the features, or the maps before the last stages."""
     network = build(ModelConfig(name=name), CLASSES, SHAPE).eval().to(memory_format=torch.channels_last)
     batches = Batches(pictures, torch.device("cpu"), BATCH)
-    front = torch.nn.Sequential(network.normalize, cut(network.backbone, network.stages()[-LAST:], name)[0])
+    front = torch.nn.Sequential(network.normalize, split_backbone(network.backbone, network.stages()[-LAST:], name)[0])
     extract = front if tail else network.features
 
     def fill() -> Arrays:

@@ -16,9 +16,9 @@ LINES = [line.partition("#")[0].strip() for line in re.findall(r"^spectro .*$", 
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_of_the_readme_parses(line: str) -> None:
-    cli.app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+    cli.program.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
 
 
 def test_every_command_stands_in_the_readme() -> None:
-    commands = {name for name in cli.app if not name.startswith("-")}
+    commands = {name for name in cli.program if not name.startswith("-")}
     assert commands == {line.split()[1] for line in LINES}

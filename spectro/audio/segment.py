@@ -46,7 +46,7 @@ def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float
         raise AudioError(error.reason, f"{path}: {error}") from None
 
 
-def read_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Samples]]:
+def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Samples]]:
     """Yield each segment's start in seconds and its mono samples `[n]` at `sample_rate`, reading the file in blocks.
 
     The array is overwritten by the next segment: copy what you keep.

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from spectro.cli import checks, data, evaluation, pictures, serving, training
-from spectro.cli.shell import INTERRUPTED, MISTAKE, app, complain
+from spectro.cli import checks, data, evaluate, plots, serving, train
+from spectro.cli.app import INTERRUPTED, MISTAKE, complain
+from spectro.cli.app import app as program
 from spectro.core.errors import SpectroError
 
-__all__ = ["app", "checks", "data", "evaluation", "main", "pictures", "serving", "training"]
+__all__ = ["checks", "data", "evaluate", "main", "plots", "program", "serving", "train"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     A fault of the program keeps its traceback.
     """
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = program(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except SpectroError as error:
         code = complain(str(error), MISTAKE)
     except CycloptsError as error:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import spectro
-from spectro.cli.shell import EVALUATION, Json, app, interval, order, put_json, put_table
+from spectro.cli.app import EVALUATION, Json, app, interval, order, put_json, put_table
 from spectro.core.config import ModelConfig
 
 
@@ -51,7 +51,7 @@ def summarize(
     ]
     put_table((f"over {found['runs']} {found['kind']}", "mean", "deviation", "all clips pooled"), rows)
     if against:
-        from spectro.evaluation.formats import p_value
+        from spectro.reports.tables import p_value
 
         test = found["against"]
         print(f"clip accuracy, first - second: {test['difference']:+.3f}, t = {test['t']:.2f}, p {p_value(test['p'])}")
@@ -71,7 +71,7 @@ def curve(
     split: str = "group",
     backbone: str = ModelConfig().name,
     weights: str = "auto",
-    fingerprint: str | None = None,
+    config_id: str | None = None,
     out: Path = Path("curve.csv"),
     as_json: Json = False,
 ) -> None:
@@ -89,15 +89,15 @@ def curve(
         A timm model whose features are used as they are.
     weights
         Pretrained weights: auto, none, hub, or a file.
-    fingerprint
+    config_id
         Which pictures, if data holds several configurations.
     out
         CSV file; the figure is written beside it.
     """
-    from spectro.evaluation.learning_curve import save_curve
+    from spectro.experiments.learning_curve import save_curve
 
     model = ModelConfig(name=backbone)
-    points = spectro.learning_curve(data, split=split, model=model, weights=weights, fingerprint=fingerprint)
+    points = spectro.learning_curve(data, split=split, model=model, weights=weights, config_id=config_id)
     table, picture = save_curve(points, out)
     if as_json:
         values = [(p.kind, p.share, p.groups, p.accuracy.to_dict(), p.deviation) for p in points]
@@ -124,9 +124,9 @@ def doubt(runs: list[Path], /, *, fold: str = "test", out: Path | None = None, a
     out
         CSV file to write.
     """
-    found = spectro.doubt(runs, fold=fold)
+    found = spectro.find_label_issues(runs, fold=fold)
     if out is not None:
-        from spectro.evaluation.doubt import save_doubts
+        from spectro.evaluation.label_issues import save_doubts
 
         save_doubts(found, out)
     if as_json:

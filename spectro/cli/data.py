@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App
 
 import spectro
-from spectro.cli.shell import (
+from spectro.cli.app import (
     DATA,
     SOME_FAILED,
     Flag,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from spectro.data.plan import Plan
-    from spectro.data.sheet import Pictures
+    from spectro.data.estimate import RenderingEstimate
+    from spectro.data.preview import Pictures
 
 datasets = App(name="datasets", group=DATA, sort_key=next(order))
 app.command(datasets)
@@ -103,7 +103,7 @@ def doctor(
     workers
         Number of processes; 0 = one per core.
     """
-    found = spectro.doctor(source, layout=layout, quarantine=quarantine, config=config, workers=workers)
+    found = spectro.check_audio(source, layout=layout, quarantine=quarantine, config=config, workers=workers)
     if as_json:
         put_json(dataclasses.asdict(found) | {"root": str(found.root), "unusable": found.unusable})
     else:
@@ -151,7 +151,9 @@ def render(
     """
     config = RenderConfig(mel=mel, segment=segment)
     if plan:
-        return put_plan(spectro.plan(source, config=config, layout=layout, workers=workers, exclude=exclude), as_json)
+        return put_plan(
+            spectro.estimate_rendering(source, config=config, layout=layout, workers=workers, exclude=exclude), as_json
+        )
     done = spectro.render(
         source,
         out=out,
@@ -162,7 +164,7 @@ def render(
         exclude=exclude,
         progress=True,
     )
-    facts = {"data": str(done.data), "fingerprint": done.store.fingerprint, "segments": len(done.store.segments)}
+    facts = {"data": str(done.data), "config_id": done.store.config_id, "segments": len(done.store.segments)}
     if as_json:
         failed = [dataclasses.asdict(failure) for failure in done.failed]
         put_json({**facts, "made": done.made, "reused": done.reused, "failed": failed})
@@ -180,7 +182,7 @@ def sheet(
     columns: int = 6,
     seed: int = 0,
     augment: Literal["none", "light", "strong"] = "none",
-    fingerprint: str | None = None,
+    config_id: str | None = None,
 ) -> None:
     """Draw some segments of every class as one PNG, to look at before a model does.
 
@@ -198,7 +200,7 @@ def sheet(
         Another seed draws other segments.
     augment
         Show below each row the same segments as training with this augmentation sees them.
-    fingerprint
+    config_id
         Which pictures, if data holds several configurations.
     """
     change = None
@@ -209,7 +211,7 @@ def sheet(
             bands, frames = pictures.shape[1:]
             return Augment(augment, seed, (bands, frames))(pictures, items, 0)
 
-    drawn = spectro.sheet(data, out, columns=columns, seed=seed, fingerprint=fingerprint, augment=change)
+    drawn = spectro.contact_sheet(data, out, columns=columns, seed=seed, config_id=config_id, augment=change)
     print(f"wrote {drawn}")
 
 
@@ -221,7 +223,7 @@ def features(
     feature: str = "stats",
     set: str = "",
     out: Path = Path("features.csv"),
-    fingerprint: str | None = None,
+    config_id: str | None = None,
     workers: int = 0,
 ) -> int:
     """Compute one vector of features per segment from the sound, and write them as a table with named columns.
@@ -238,7 +240,7 @@ def features(
         What stats sums up: C, D, D57, or names of features with + between, as in mfcc+chroma.
     out
         Table to write: Parquet if the name ends in .parquet, else CSV.
-    fingerprint
+    config_id
         Which pictures' segments, if data holds several configurations.
     workers
         Number of processes; 0 = one per core.
@@ -246,7 +248,7 @@ def features(
     from spectro.audio.features import FEATURES
 
     config = FEATURES[feature].config.from_dict({"set": set} if set else {})
-    found = spectro.extract(data, feature, config=config, fingerprint=fingerprint, workers=workers, progress=True)
+    found = spectro.extract(data, feature, config=config, config_id=config_id, workers=workers, progress=True)
     table = found.store.export(out)
     print(f"wrote {table}: {len(found.store.segments)} segments, {len(found.store.columns)} columns of {feature}")
     return complain_of(found.failed)
@@ -259,7 +261,7 @@ def split(
     *,
     config: Annotated[SplitConfig, fields("Split")] = SplitConfig(),  # noqa: B008
     name: str = "",
-    fingerprint: str | None = None,
+    config_id: str | None = None,
     as_json: Json = False,
 ) -> None:
     """Deal the clips to training, validation and test, so that no group stands on two sides.
@@ -272,10 +274,10 @@ def split(
         Folder that render made.
     name
         Name of the split; by default what stays whole.
-    fingerprint
+    config_id
         Which pictures, if data holds several configurations and segments are dealt.
     """
-    made = spectro.split(data, config=config, name=name, fingerprint=fingerprint)
+    made = spectro.split(data, config=config, name=name, config_id=config_id)
     if as_json:
         return put_json([{"name": one.name, "title": one.title, "sha256": one.sha256, **one.facts} for one in made])
     rows = [(one.title, *one.facts["counts"].values(), one.facts["leaking_groups"]) for one in made]
@@ -306,11 +308,11 @@ def audit(
         Number of processes; 0 = one per core.
     """
     found = spectro.audit(data, split=split, workers=workers)
-    gaps = spectro.leak_gap(data) if gap else ()
+    gaps = spectro.leakage_gap(data) if gap else ()
     figures = {one.by: one.to_dict() for one in gaps}
     if as_json:
         pairs = [dataclasses.asdict(pair) for pair in found.pairs]
-        return put_json({**found.summary(), "found": pairs, "leak_gap": figures})
+        return put_json({**found.summary(), "found": pairs, "leakage_gap": figures})
     if found.pairs:
         rows = [
             (pair.first, pair.second, pair.kind, f"{pair.similarity:.2f}", "" if pair.same_label else "LABELS DIFFER")
@@ -327,7 +329,7 @@ def audit(
     return None
 
 
-def put_plan(plan: Plan, as_json: bool) -> int:
+def put_plan(plan: RenderingEstimate, as_json: bool) -> int:
     """Print what rendering would take; return the exit code."""
     if as_json:
         put_json(dataclasses.asdict(plan))

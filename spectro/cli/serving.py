@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import spectro
-from spectro.cli.shell import SERVING, Flag, Json, app, complain_of, order, put_json, put_table
+from spectro.cli.app import SERVING, Flag, Json, app, complain_of, order, put_json, put_table
 
 
 @app.command(group=SERVING, sort_key=next(order))
@@ -99,7 +99,7 @@ def explain(
     device
         auto, cpu, cuda or mps.
     """
-    from spectro.evaluation.explain_figure import save_explanation
+    from spectro.plots.explanation import save_explanation
 
     made = spectro.explain(run, file, label=label, start=start, device=device)
     figure, *_ = save_explanation(made, out)
@@ -128,7 +128,7 @@ def card(run: Path, /, *, out: Path | None = None, data_licence: str = "") -> No
     data_licence
         Licence of the sound that the model learnt from.
     """
-    from spectro.evaluation.card import save_card
+    from spectro.reports.model_card import save_card
 
     print(f"wrote {save_card(run, out=out, data_licence=data_licence)}")
 

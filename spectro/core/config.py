@@ -1,4 +1,4 @@
-"""Every setting of the program, declared once: frozen dataclasses with checks, a JSON round trip and a fingerprint."""
+"""Every setting of the program, declared once: frozen dataclasses with checks, a JSON round trip and a config_id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spectro.core.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of all settings: `to_dict`, `from_dict` (an unknown key is an error) and `fingerprint`."""
+    """Base of all settings: `to_dict`, `from_dict` (an unknown key is an error) and `config_id`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, nested configs as nested dictionaries."""
@@ -43,7 +43,7 @@ class Config:
                 made[key] = _checked(f"{cls.__name__}.{key}", hint, value)
         return cls(**made)
 
-    def fingerprint(self) -> str:
+    def config_id(self) -> str:
         """Return 12 hexadecimal digits that change when any setting does."""
         text = json.dumps({type(self).__name__: self.to_dict()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -159,7 +159,7 @@ class SegmentConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class RenderConfig(Config):
-    """Everything that decides what a picture looks like; its fingerprint names the folder of the pictures."""
+    """Everything that decides what a picture looks like; its config_id names the folder of the pictures."""
 
     mel: MelConfig = field(default_factory=MelConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)

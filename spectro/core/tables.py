@@ -152,7 +152,7 @@ def write_segments(path: Path, segments: Iterable[Segment]) -> None:
     write_csv(path, SEGMENT_COLUMNS, ((s.id, s.clip.id, f"{s.start:.4f}", f"{s.seconds:.4f}") for s in segments))
 
 
-def read_segments(path: Path, clips: Iterable[Clip]) -> list[Segment]:
+def read_segments_csv(path: Path, clips: Iterable[Clip]) -> list[Segment]:
     """Read `segments.csv`, joining each row to its clip; raises DataError when a clip is not among `clips`."""
     by_id = {clip.id: clip for clip in clips}
     segments = []

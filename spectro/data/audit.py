@@ -15,8 +15,8 @@ import numpy as np
 
 from spectro.core.errors import AudioError, DataError
 from spectro.core.tables import Clip, Split, read_clips, read_csv, read_split, write_csv, write_text
-from spectro.data import engine
-from spectro.data.fingerprint import Fingerprint, fingerprint, similar
+from spectro.data.acoustic_fingerprint import Fingerprint, find_duplicates, fingerprint
+from spectro.data.engines import local as engine
 from spectro.data.splits import leaking_groups
 
 COLUMNS = ("first", "second", "kind", "similarity", "offset", "same_label", "same_group", "first_folds", "second_folds")
@@ -155,7 +155,7 @@ def compare(
         same[one.sha256].append(clip)
     firsts = [members[0] for members in same.values()]
     found = [(first, second, "exact", 1.0, 0.0) for first, *others in same.values() for second in others]
-    for match in similar([prints[first] for first in firsts]):
+    for match in find_duplicates([prints[first] for first in firsts]):
         found.append((firsts[match.first], firsts[match.second], "near", match.similarity, match.offset))
     folds = _folds(clips, assigned)
     for first, second, kind, similarity, offset in sorted(found, key=lambda row: (-row[3], row[:2])):

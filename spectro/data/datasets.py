@@ -11,7 +11,7 @@ from spectro.core.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
+class DatasetInfo:
     """One published data set, or one subset of it, that the layout of the same name reads."""
 
     title: str
@@ -40,7 +40,7 @@ class Dataset:
     """Sets of files with the same recording, by name without suffix."""
 
 
-DATASETS: Registry[Dataset] = Registry("data set")
+DATASETS: Registry[DatasetInfo] = Registry("data set")
 """Every named data set; each is filed by the layout that reads it."""
 
 

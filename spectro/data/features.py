@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from spectro.audio.decode import probe
 from spectro.audio.features import FEATURES
-from spectro.audio.segment import read_segments
+from spectro.audio.segment import iter_segments
 from spectro.core.config import Config, SegmentConfig
 from spectro.core.errors import AudioError, ConfigError, DataError
 from spectro.core.tables import Segment, read_csv, write_csv, write_text
-from spectro.data import engine
+from spectro.data.engines import local as engine
 from spectro.data.render import Failure
 from spectro.data.store import open_store
 
@@ -63,7 +63,7 @@ class Extraction:
         config = FEATURES[feature].config.from_dict(values[feature])
         return cls(feature=feature, config=config, segment=SegmentConfig.from_dict(values["segment"]))
 
-    def fingerprint(self) -> str:
+    def config_id(self) -> str:
         """Return 12 hexadecimal digits that change when any setting does."""
         text = json.dumps({"Extraction": self.to_dict()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -83,7 +83,7 @@ class FeatureStore:
     """One feature of all segments: `config.json`, `values.npy`, `done.csv` and `failed.csv` in a folder."""
 
     path: Path
-    """Its folder, `DATA/features/<feature>-<fingerprint>`."""
+    """Its folder, `DATA/features/<feature>-<config_id>`."""
     extraction: Extraction
     """What was computed."""
     columns: tuple[str, ...]
@@ -94,9 +94,9 @@ class FeatureStore:
     """Where each of them stands in `values.npy`."""
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Fingerprint of the settings, the one that model cards carry."""
-        return self.extraction.fingerprint()
+    def config_id(self) -> str:
+        """Id of the settings, the one that model cards carry."""
+        return self.extraction.config_id()
 
     def values(self) -> Values:
         """Return `[items, bands, frames]` or `[items, values]` in the order of `segments`: mapped, if none failed."""
@@ -151,7 +151,7 @@ def extract(
     feature: str = "stats",
     *,
     config: Config | None = None,
-    fingerprint: str | None = None,
+    config_id: str | None = None,
     workers: int = 0,
     progress: bool = False,
 ) -> Extracted:
@@ -165,7 +165,7 @@ def extract(
         A name in `FEATURES`.
     config
         Its settings; the defaults when None.
-    fingerprint
+    config_id
         Which pictures' segments, when `data` holds several configurations.
     workers
         Number of processes; 0 for one per core.
@@ -180,12 +180,12 @@ def extract(
         the source is gone, or not one clip could be read.
     """
     data = Path(data)
-    pictures = open_store(data, fingerprint)
+    pictures = open_store(data, config_id)
     extraction = Extraction(
         feature=feature, config=config or FEATURES[feature].config(), segment=pictures.config.segment
     )
     root = source_of(data)
-    folder = data / "features" / f"{feature}-{extraction.fingerprint()}"
+    folder = data / "features" / f"{feature}-{extraction.config_id()}"
     columns = _prepare(folder, extraction, pictures.segments)
     rows: dict[str, list[int]] = {}
     for row, segment in enumerate(pictures.segments):
@@ -206,7 +206,7 @@ def extract(
     results = engine.run(extract_one, shared, tasks, workers=workers)
     with (folder / "done.csv").open("a", encoding="utf-8", newline="") as file:
         journal = csv.writer(file, lineterminator="\n")
-        for task, result in engine.shown(results, len(tasks), "features", progress):
+        for task, result in engine.show_progress(results, len(tasks), "features", progress):
             clip = task["clip"]
             if result is None:
                 message = f"{root / clip} killed the process that read it (no memory, or a fault in a decoder)"
@@ -241,7 +241,7 @@ def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[flo
     file cannot be used or is silent from start to end.
     """
     heard = False
-    for start, samples in read_segments(Path(path), extraction.sample_rate, extraction.segment):
+    for start, samples in iter_segments(Path(path), extraction.sample_rate, extraction.segment):
         heard = heard or bool(samples.any())
         yield start, extraction.compute(samples)
     if not heard:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from spectro.audio.decode import probe
 from spectro.audio.features.mel import mel_spectrogram, silent, to_picture
-from spectro.audio.segment import file_starts, read_segments
+from spectro.audio.segment import file_starts, iter_segments
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
 from spectro.core.tables import Clip, Segment, read_csv, write_clips, write_csv, write_segments, write_text
-from spectro.data import engine, png
+from spectro.data import png
+from spectro.data.engines import local as engine
 from spectro.data.layouts import Scan, scan
 from spectro.data.store import Store, folder_of, fresh, open_store, picture_path, read_config, tags
 
@@ -69,7 +70,7 @@ def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float,
     """
     black: list[float] = []  # starts of silent segments that lead the clip: nothing is yielded before a sound is heard
     heard = False
-    for start, samples in read_segments(Path(path), config.mel.sample_rate, config.segment):
+    for start, samples in iter_segments(Path(path), config.mel.sample_rate, config.segment):
         db = mel_spectrogram(samples, config.mel)
         picture = to_picture(db, config.mel.top_db)
         if not heard:
@@ -96,7 +97,7 @@ def render(
 ) -> Rendering:
     """Render every clip of a source into pictures below `out`, doing only what is missing.
 
-    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<fingerprint>/`; pictures of other settings in the same
+    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<config_id>/`; pictures of other settings in the same
     folder are left alone. It may be killed at any point and run again.
 
     Parameters
@@ -170,7 +171,7 @@ def render_scan(
     _sweep(data)
     write_segments(folder / "segments.csv", segments)
     made = sum(result["made"] for result in results.values())
-    store = open_store(data, config.fingerprint())
+    store = open_store(data, config.config_id())
     return Rendering(data=data, store=store, made=made, reused=len(segments) - made, failed=failures)
 
 
@@ -181,7 +182,7 @@ def _rendered(
     shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
     tasks = [{"clip": clip.id} for clip in found.clips]
     results = engine.run(render_one, shared, tasks, workers=workers)
-    for task, result in engine.shown(results, len(tasks), "render", progress):
+    for task, result in engine.show_progress(results, len(tasks), "render", progress):
         if result is None:
             path = found.root / task["clip"]
             result = _failed("crashed", f"{path} killed the process that rendered it (no memory, or a faulty decoder)")

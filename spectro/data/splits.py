@@ -10,8 +10,8 @@ from typing import Any
 from spectro.core.config import SplitConfig
 from spectro.core.errors import ConfigError, DataError, LeakError
 from spectro.core.tables import FOLDS, Clip, Fold, Split, read_clips, read_csv, write_split
-from spectro.data.dealing import deal, imbalance
 from spectro.data.store import open_store
+from spectro.data.stratify import assign_groups, imbalance
 
 OFFICIAL: dict[str, Fold] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -21,7 +21,7 @@ Assigned = dict[str, Fold]
 
 
 def split(
-    data: Path | str, *, config: SplitConfig | None = None, name: str = "", fingerprint: str | None = None
+    data: Path | str, *, config: SplitConfig | None = None, name: str = "", config_id: str | None = None
 ) -> tuple[Split, ...]:
     """Split the rendered clips of a data folder and write the outcome to `<data>/splits/`.
 
@@ -33,7 +33,7 @@ def split(
         What stays whole, shares or folds, and the seed.
     name
         Name of the split; by default what stays whole (`group`). Of several, each gets `-<fold>` behind it.
-    fingerprint
+    config_id
         Which of several rendered configurations, for `by="segment"` only.
 
     Returns
@@ -55,7 +55,7 @@ def split(
     if config.by == "official":
         splits = _official(usable, config, name or "official")
     else:
-        items = _segments(data, fingerprint) if config.by == "segment" else usable
+        items = _segments(data, config_id) if config.by == "segment" else usable
         splits = assign(items, config, name or config.by)
     for made in splits:
         write_split(data / "splits", made)
@@ -79,12 +79,12 @@ def assign(items: Mapping[str, Clip], config: SplitConfig, name: str) -> tuple[S
         if config.folds > len(groups):
             raise DataError(f"{len(groups)} {config.by}s cannot fill {config.folds} folds; set --folds to fewer")
         names = [str(number) for number in range(1, config.folds + 1)]
-        dealt = deal(groups, dict.fromkeys(names, 1 / config.folds), seed=config.seed)
+        dealt = assign_groups(groups, dict.fromkeys(names, 1 / config.folds), seed=config.seed)
         tested = {number: {item for item, unit in units.items() if dealt[unit] == number} for number in names}
         made = {f"{name}-{number}": _around(items, units, tested[number], config) for number in names}
     else:
         shares: dict[Fold, float] = {"train": 1 - config.test - config.val, "test": config.test, "val": config.val}
-        whole = deal(groups, shares, seed=config.seed)
+        whole = assign_groups(groups, shares, seed=config.seed)
         made = {name: {item: whole[unit] for item, unit in units.items()}}
     splits = tuple(_described(title, items, assigned, config) for title, assigned in made.items())
     if config.by == "group" and any(one.leaky for one in splits):
@@ -123,7 +123,7 @@ def _around(items: Mapping[str, Clip], units: Mapping[str, str], tested: set[str
     rest = {item: clip for item, clip in items.items() if item not in tested}
     val = min(config.val * len(items) / max(len(rest), 1), 0.5)
     shares: dict[Fold, float] = {"train": 1 - val, "val": val}
-    dealt = deal(_count(rest, units), shares, seed=config.seed)
+    dealt = assign_groups(_count(rest, units), shares, seed=config.seed)
     return {item: "test" if item in tested else dealt[units[item]] for item in items}
 
 
@@ -185,6 +185,6 @@ def _described(
     return Split(name=name, by=config.by, assigned=assigned, facts=facts)
 
 
-def _segments(data: Path, fingerprint: str | None) -> dict[str, Clip]:
+def _segments(data: Path, config_id: str | None) -> dict[str, Clip]:
     """Return the clip of each rendered segment, by the segment's id."""
-    return {segment.id: segment.clip for segment in open_store(data, fingerprint).segments}
+    return {segment.id: segment.clip for segment in open_store(data, config_id).segments}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from spectro.core.config import RenderConfig
 from spectro.core.errors import DataError
-from spectro.core.tables import Segment, read_clips, read_segments, write_text
+from spectro.core.tables import Segment, read_clips, read_segments_csv, write_text
 from spectro.data import png
 
 PREFIX = "mel-"
@@ -27,16 +27,16 @@ class Store:
     """The pictures of one configuration: `config.json`, `segments.csv`, one PNG per segment, `pictures.npy`."""
 
     path: Path
-    """Its folder, `DATA/mel-<fingerprint>`."""
+    """Its folder, `DATA/mel-<config_id>`."""
     config: RenderConfig
     """The settings the pictures were rendered with."""
     segments: tuple[Segment, ...]
     """All segments that have a picture, in order of clip id and start."""
 
     @cached_property
-    def fingerprint(self) -> str:
-        """Fingerprint of the settings, the one that pictures and model cards carry."""
-        return self.config.fingerprint()
+    def config_id(self) -> str:
+        """Id of the settings, the one that pictures and model cards carry."""
+        return self.config.config_id()
 
     def picture_path(self, segment: Segment) -> Path:
         """Return the path of a segment's PNG."""
@@ -88,8 +88,8 @@ class Store:
                     picture = np.asarray(image)
             except (OSError, SyntaxError) as error:
                 raise self._spoilt(segment, f"is damaged ({error})") from None
-            if tags.get("fingerprint") != self.fingerprint:
-                raise self._spoilt(segment, f"carries the fingerprint {tags.get('fingerprint')}")
+            if tags.get("config_id") != self.config_id:
+                raise self._spoilt(segment, f"carries the config_id {tags.get('config_id')}")
             if picture.shape != shape:
                 raise self._spoilt(segment, f"measures {picture.shape}, not {shape}")
             array[item] = picture
@@ -120,7 +120,7 @@ def tags(config: RenderConfig, segment: Segment, stamp: str) -> dict[str, str]:
 @lru_cache(maxsize=8)
 def _common_tags(config: RenderConfig) -> dict[str, str]:
     text = json.dumps(config.to_dict(), sort_keys=True)
-    return {"Software": "spectro", "fingerprint": config.fingerprint(), "config": text}
+    return {"Software": "spectro", "config_id": config.config_id(), "config": text}
 
 
 def fresh(path: Path, expected: dict[str, str]) -> bool:
@@ -130,21 +130,21 @@ def fresh(path: Path, expected: dict[str, str]) -> bool:
 
 def folder_of(data: Path, config: RenderConfig) -> Path:
     """Return the folder of the pictures of one configuration."""
-    return data / f"{PREFIX}{config.fingerprint()}"
+    return data / f"{PREFIX}{config.config_id()}"
 
 
-def open_store(data: Path | str, fingerprint: str | None = None) -> Store:
+def open_store(data: Path | str, config_id: str | None = None) -> Store:
     """Open the pictures in a DATA folder.
 
     Parameters
     ----------
-    fingerprint
+    config_id
         Which configuration; may be left out when there is only one.
 
     Raises
     ------
     DataError
-        there is none, several and no fingerprint given, no such one, or rendering did not finish.
+        there is none, several and no config_id given, no such one, or rendering did not finish.
     """
     data = Path(data)
     if not data.is_dir():
@@ -152,15 +152,15 @@ def open_store(data: Path | str, fingerprint: str | None = None) -> Store:
     configs = _configs(data)
     if not configs:
         raise DataError(f"{data} holds no rendered pictures; make them with `spectro render SOURCE --out {data}`")
-    if fingerprint is not None and fingerprint not in configs:
-        raise DataError(f"{data} has no pictures with fingerprint {fingerprint} (have: {', '.join(configs)})")
-    if fingerprint is None and len(configs) > 1:
-        raise DataError(f"{data} holds pictures of several settings, name one fingerprint: {_compared(configs)}")
-    config = configs[fingerprint or next(iter(configs))]
+    if config_id is not None and config_id not in configs:
+        raise DataError(f"{data} has no pictures with config_id {config_id} (have: {', '.join(configs)})")
+    if config_id is None and len(configs) > 1:
+        raise DataError(f"{data} holds pictures of several settings, name one config_id: {_compared(configs)}")
+    config = configs[config_id or next(iter(configs))]
     path = folder_of(data, config)
     if not (path / "segments.csv").exists():
         raise DataError(f"rendering into {path} did not finish; run the same `spectro render` again, it resumes")
-    segments = read_segments(path / "segments.csv", read_clips(data / "clips.csv"))
+    segments = read_segments_csv(path / "segments.csv", read_clips(data / "clips.csv"))
     return Store(path=path, config=config, segments=tuple(segments))
 
 
@@ -170,14 +170,14 @@ def read_config(path: Path) -> RenderConfig:
         config = RenderConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}); remove its folder and render again") from None
-    if path.parent.name != f"{PREFIX}{config.fingerprint()}":
+    if path.parent.name != f"{PREFIX}{config.config_id()}":
         raise DataError(f"{path} was changed after rendering; remove its folder and render again")
     return config
 
 
 def _configs(data: Path) -> dict[str, RenderConfig]:
     found = [read_config(path) for path in sorted(data.glob(f"{PREFIX}*/config.json"))]
-    return {config.fingerprint(): config for config in found}
+    return {config.config_id(): config for config in found}
 
 
 def _compared(configs: dict[str, RenderConfig]) -> str:

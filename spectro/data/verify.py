@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectro.core.errors import ConfigError, did_you_mean
-from spectro.data.datasets import DATASETS, Dataset
+from spectro.data.datasets import DATASETS, DatasetInfo
 from spectro.data.layouts import scan
 
 
@@ -16,7 +16,7 @@ from spectro.data.layouts import scan
 class Verified:
     """What `verify` found."""
 
-    dataset: Dataset
+    dataset: DatasetInfo
     """What should be there."""
     counts: Mapping[str, int]
     """Number of clips of each class that are there, whole or not."""

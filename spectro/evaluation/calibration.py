@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from spectro.core.config import require
 from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
-from spectro.evaluation.combine import FLOOR
 from spectro.evaluation.metrics import METRICS, Values, Weights, ones
 from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, estimate, percentile_interval, wilson
+from spectro.inference.temperature import apply_temperature, require_probability
 
 BINS = 10
 """Bins of the calibration error and the reliability plot; fewer where they would hold fewer than 15 items."""
-
-
-def apply_temperature(predictions: Predictions, temperature: float) -> Predictions:
-    """Return predictions made softer (temperature above 1) or sharper (below 1); the most probable class stays."""
-    if temperature == 1:
-        return predictions
-    logits = np.log(np.clip(predictions.probs, FLOOR, None)) / temperature
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return replace(predictions, probs=odds / odds.sum(axis=1, keepdims=True))
 
 
 def fit_temperature(validation: Predictions) -> float:
@@ -88,7 +77,7 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
     return found
 
 
-def coverage(predictions: Predictions, points: int = 40) -> list[dict[str, float]]:
+def accuracy_coverage_curve(predictions: Predictions, points: int = 40) -> list[dict[str, float]]:
     """Return what abstaining buys: the accuracy of the most confident items, for growing shares of all.
 
     Each point holds the `coverage` (share answered), the `accuracy` among them and the `threshold`: the confidence from
@@ -104,7 +93,9 @@ def coverage(predictions: Predictions, points: int = 40) -> list[dict[str, float
     ]
 
 
-def abstaining(predictions: Predictions, threshold: float, config: BootstrapConfig | None = None) -> dict[str, Any]:
+def selective_accuracy(
+    predictions: Predictions, threshold: float, config: BootstrapConfig | None = None
+) -> dict[str, Any]:
     """Return what is left when a model answers only where it is confident enough.
 
     Parameters
@@ -137,13 +128,6 @@ def abstaining(predictions: Predictions, threshold: float, config: BootstrapConf
     return {"threshold": threshold, "answered": int(sure.sum()), "coverage": covered.to_dict(), "accuracy": accuracy}
 
 
-def require_probability(threshold: float) -> None:
-    """Refuse a threshold that is no probability; raises ConfigError."""
-    require(
-        0 <= threshold <= 1, f"abstain is {threshold}, but must be a probability from 0 to 1 (0.6 = when sure to 60 %)"
-    )
-
-
 def calibrate(
     test: Predictions, validation: Predictions | None = None, config: BootstrapConfig | None = None
 ) -> dict[str, Any]:
@@ -156,10 +140,14 @@ def calibrate(
     """
     config = config or BootstrapConfig()
     temperature = None if validation is None else fit_temperature(validation)
-    found: dict[str, Any] = {"temperature": temperature, **_figures(test, config), "coverage": coverage(test)}
+    found: dict[str, Any] = {
+        "temperature": temperature,
+        **_figures(test, config),
+        "coverage": accuracy_coverage_curve(test),
+    }
     if temperature is not None:
         softened = apply_temperature(test, temperature)
-        found |= {"after": _figures(softened, config), "coverage": coverage(softened)}
+        found |= {"after": _figures(softened, config), "coverage": accuracy_coverage_curve(softened)}
     return found
 
 

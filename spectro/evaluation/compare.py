@@ -14,7 +14,7 @@ from spectro.core.errors import ConfigError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation.ensemble import clip_predictions
-from spectro.evaluation.evaluate import evaluated
+from spectro.evaluation.evaluate import load_or_compute
 from spectro.evaluation.statistics import BootstrapConfig, holm, items_needed, mcnemar, paired_bootstrap
 
 FIGURES = ("accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "log_loss")
@@ -41,7 +41,7 @@ def compare(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | None 
         raise ConfigError(f"a comparison needs at least 2 runs, but {len(members)} was given")
     aligned = clip_predictions(members, "test")
     names = distinct_names(members)
-    models = [model_row(name, run, evaluated(run)) for name, run in zip(names, members, strict=True)]
+    models = [model_row(name, run, load_or_compute(run)) for name, run in zip(names, members, strict=True)]
     return {"models": models, "pairs": compare_pairs(dict(zip(names, aligned, strict=True)), config)}
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions, Probs
 from spectro.core.runs import Run, environment
-from spectro.evaluation.combine import Combination, fit_stacking, fit_weights
-from spectro.evaluation.search import choose_combination, double_fault, search_members
+from spectro.evaluation.ensemble_fit import fit_stacking, fit_weights
+from spectro.evaluation.ensemble_search import choose_combination, double_fault, search_members
+from spectro.inference.combination import Combination
 
 Fit = Literal["fitted", "per-class", "stacked", "best"]
 FITS: tuple[Fit, ...] = ("fitted", "per-class", "stacked", "best")

@@ -13,7 +13,7 @@ from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation import metrics
-from spectro.evaluation.calibration import abstaining, apply_temperature, calibrate
+from spectro.evaluation.calibration import calibrate, selective_accuracy
 from spectro.evaluation.statistics import (
     BootstrapConfig,
     Estimate,
@@ -22,7 +22,8 @@ from spectro.evaluation.statistics import (
     percentile_interval,
     wilson,
 )
-from spectro.evaluation.votes import compare_votes, heard
+from spectro.evaluation.voting import accuracy_by_segments, compare_votes
+from spectro.inference.temperature import apply_temperature
 
 INTERVAL = "centred percentile"
 """How the intervals of the figures over all classes are drawn; `metrics.json` names it."""
@@ -71,7 +72,7 @@ def evaluate(
     return found
 
 
-def evaluated(run: Run) -> dict[str, Any]:
+def load_or_compute(run: Run) -> dict[str, Any]:
     """Return what `evaluate` found on the test fold, and evaluate first if it did not run since the last training.
 
     Figures whose intervals an earlier version drew otherwise are made again.
@@ -105,9 +106,9 @@ def evaluate_predictions(
     Returns
     -------
     `labels`, `vote`, `bootstrap` (its settings), `items` (counts), `calibration` (see `calibrate`), where clips have
-    several segments `votes` and `heard` (see `votes.py`), if asked for `abstain` (see `abstaining`), and one entry per
-    level that exists: `segment` (if some clip has several), `clip`, `group` (if groups hold several clips, each of one
-    class). A level holds each metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
+    several segments `votes` and `heard` (see `votes.py`), if asked for `abstain` (see `selective_accuracy`), and one
+    entry per level that exists: `segment` (if some clip has several), `clip`, `group` (if groups hold several
+    clips, each of one class). A level holds each metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
 
     Raises
     ------
@@ -118,7 +119,7 @@ def evaluate_predictions(
     known = predictions.select(predictions.truth >= 0)
     if not len(known):
         raise DataError("no prediction has a known truth, so there is nothing to judge")
-    levels = levels_of(known, vote)
+    levels = by_level(known, vote)
     tuning = None if validation is None else validation.select(validation.truth >= 0)
     clips = levels["clip"]
     calibration = calibrate(clips, tuning.pool(vote) if tuning else None, config)
@@ -128,18 +129,18 @@ def evaluate_predictions(
         "vote": vote,
         "bootstrap": {"unit": "group", "interval": INTERVAL, "groups": len(set(known.groups)), **config.to_dict()},
         "items": {**items, "unlabelled": len(predictions) - len(known)},
-        **{name: judge(level, config) for name, level in levels.items()},
+        **{name: compute_metrics(level, config) for name, level in levels.items()},
         "calibration": calibration,
         **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
-        **({"heard": heard(known, vote)} if "segment" in levels else {}),
+        **({"heard": accuracy_by_segments(known, vote)} if "segment" in levels else {}),
     }
     if abstain is not None:
         calibrated = apply_temperature(clips, calibration["temperature"] or 1.0)
-        found["abstain"] = abstaining(calibrated, abstain, config)
+        found["abstain"] = selective_accuracy(calibrated, abstain, config)
     return found
 
 
-def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:
+def by_level(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:
     """Return the predictions per level: `segment` where clips have several, `clip`, `group` where groups have several.
 
     A group whose clips differ in class (an artist of several genres) has no class of its own, so no group level exists.
@@ -154,7 +155,7 @@ def levels_of(predictions: Predictions, vote: str = "soft") -> dict[str, Predict
     return levels
 
 
-def judge(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any]:
+def compute_metrics(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any]:
     """Return every metric of one level, with intervals."""
     names = [name for name in metrics.METRICS if name != "top3" or len(predictions.labels) > 3]
 

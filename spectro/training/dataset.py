@@ -24,7 +24,7 @@ Items = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
+class TrainingData:
     """What models eat, classes and folds."""
 
     path: Path
@@ -46,11 +46,11 @@ class Dataset:
         cls,
         data: Path | str,
         split: str,
-        fingerprint: str | None = None,
+        config_id: str | None = None,
         feature: str = "mel",
         feature_config: Config | None = None,
         progress: bool = False,
-    ) -> Dataset:
+    ) -> TrainingData:
         """Join the pictures of `data`, or a feature that is computed if it is not there yet, to a split.
 
         Parameters
@@ -59,7 +59,7 @@ class Dataset:
             folder that `render` and `split` wrote.
         split
             name of a split in `data/splits`.
-        fingerprint
+        config_id
             which pictures, when `data` holds several configurations.
         feature, feature_config
             name in `FEATURES` and settings; `mel` is the pictures, whose settings are their own.
@@ -73,9 +73,9 @@ class Dataset:
             fold is empty, or a class has no training segment.
         """
         path = Path(data)
-        store, features = open_store(path, fingerprint), None
+        store, features = open_store(path, config_id), None
         if feature != "mel":
-            extracted = extract(path, feature, config=feature_config, fingerprint=store.fingerprint, progress=progress)
+            extracted = extract(path, feature, config=feature_config, config_id=store.config_id, progress=progress)
             if extracted.failed:  # fewer clips than others hear would make models look unlike that are not
                 first, table = extracted.failed[0].message, extracted.store.path / "failed.csv"
                 raise DataError(
@@ -167,7 +167,7 @@ class Dataset:
             "feature": {
                 "name": made.extraction.feature if made else "mel",
                 "kind": FEATURES[made.extraction.feature].kind if made else "frames",
-                "fingerprint": made.fingerprint if made else self.store.fingerprint,
+                "config_id": made.config_id if made else self.store.config_id,
                 "config": made.extraction.to_dict() if made else self.store.config.to_dict(),
             },
             "split": {
@@ -181,7 +181,7 @@ class Dataset:
             },
             "data": {
                 "path": str(self.path),
-                "pictures": self.store.fingerprint,
+                "pictures": self.store.config_id,
                 "clips": len(clips),
                 "segments": len(self.segments),
                 "groups": len({clip.group for clip in clips.values()}),

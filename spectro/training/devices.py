@@ -49,7 +49,7 @@ def set_up(device: str, precision: str) -> lightning_fabric.Fabric:
     return fabric
 
 
-def on_first(fabric: lightning_fabric.Fabric, work: Callable[[], Outcome]) -> Outcome:
+def on_rank_zero(fabric: lightning_fabric.Fabric, work: Callable[[], Outcome]) -> Outcome:
     """Return what `work` gives on the first process to all of them; its error is raised in all of them."""
     if fabric.world_size == 1:
         return work()
@@ -66,7 +66,7 @@ def on_first(fabric: lightning_fabric.Fabric, work: Callable[[], Outcome]) -> Ou
 
 
 @contextmanager
-def explained(fabric: lightning_fabric.Fabric, run: Run) -> Iterator[None]:
+def reporting_failures(fabric: lightning_fabric.Fabric, run: Run) -> Iterator[None]:
     """Let an interruption, a machine that fails, or a process that is gone, say what is kept of the run."""
     try:
         yield

@@ -18,20 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spectro.core.arrays import softmax
 from spectro.core.config import Config, FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
+from spectro.inference.batches import Batches
 from spectro.models import NETWORKS, WeightsInfo, build_pretrained
-from spectro.models.cut import cut
 from spectro.models.network import Network, Normalize
-from spectro.training import bundle
+from spectro.models.split import split_backbone
 from spectro.training.augment import Augment
-from spectro.training.batches import Batches, softmax
+from spectro.training.backbone_features import cache_key, cached_features
 from spectro.training.checkpoint import claim, discard_checkpoint, load_checkpoint, save_checkpoint
-from spectro.training.dataset import Dataset
-from spectro.training.devices import explained, on_first, set_up
-from spectro.training.embeddings import cache_key, cached_features
+from spectro.training.dataset import TrainingData
+from spectro.training.devices import on_rank_zero, reporting_failures, set_up
 from spectro.training.loop import Progress, Stage, Task, fit
+from spectro.training.save import save_network
 from spectro.training.tracking import TRACKERS
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -45,7 +46,7 @@ def finetune(
     config: FinetuneConfig | None = None,
     split: str = "group",
     weights: str = "auto",
-    fingerprint: str | None = None,
+    config_id: str | None = None,
     feature: str = "mel",
     feature_config: Config | None = None,
     track: Sequence[str] = (),
@@ -68,7 +69,7 @@ def finetune(
         name of a split in `data/splits`.
     weights
         `auto`, `none`, `hub` or a file: where the pretrained weights come from.
-    fingerprint
+    config_id
         which pictures, when `data` holds several configurations.
     feature, feature_config
         what the model eats: `mel` is the pictures, any other name of `FEATURES` is computed once, under its settings.
@@ -93,8 +94,8 @@ def finetune(
     if model.name in NETWORKS and not config.epochs:
         raise ConfigError(f"epochs is 0, but '{model.name}' has no frozen stage: all its layers train for `epochs`")
     fabric = set_up(config.device, config.precision)
-    dataset = on_first(
-        fabric, lambda: Dataset.open(data, split, fingerprint, feature, feature_config, progress=progress)
+    dataset = on_rank_zero(
+        fabric, lambda: TrainingData.open(data, split, config_id, feature, feature_config, progress=progress)
     )
     started = time.perf_counter()  # features, like pictures, are there before training
     if dataset.features:
@@ -104,19 +105,19 @@ def finetune(
         "model": model.to_dict(),
         "training": config.to_dict(),
         "split": dataset.split.sha256,
-        "pictures": dataset.store.fingerprint,
+        "pictures": dataset.store.config_id,
         "weights": weights,
-        **({"feature": {feature: dataset.features.fingerprint}} if dataset.features else {}),
+        **({"feature": {feature: dataset.features.config_id}} if dataset.features else {}),
     }
     processes, smallest = fabric.world_size, min(config.batch_size, config.head_batch_size)
     if processes > 1 and smallest < 2 * processes:
         raise ConfigError(
             f"{processes} processes cannot share batches of {smallest}; they need {2 * processes} or more"
         )
-    if on_first(fabric, lambda: claim(run, job)):
+    if on_rank_zero(fabric, lambda: claim(run, job)):
         return Run.open(run.path)
     torch.manual_seed(config.seed)
-    shape = on_first(fabric, lambda: dataset.shape)
+    shape = on_rank_zero(fabric, lambda: dataset.shape)
     network, origin = build_pretrained(model, len(dataset.labels), shape, weights)
     if dataset.features and isinstance(network.normalize, Normalize):
         network.normalize.refit(*dataset.scale())
@@ -125,7 +126,7 @@ def finetune(
     columns = (*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn())
     state = load_checkpoint(run)
     began = started - state.seconds
-    with explained(fabric, run), ExitStack() as opened:
+    with reporting_failures(fabric, run), ExitStack() as opened:
         trackers = [
             opened.enter_context(TRACKERS[name](run, {**model.to_dict(), **config.to_dict()}))
             for name in (track if fabric.is_global_zero else ())
@@ -166,7 +167,7 @@ def finetune(
                     "seconds": time.perf_counter() - began,
                 },
             }
-            bundle.save(run, dataset, network, fabric.device, facts)
+            save_network(run, dataset, network, fabric.device, facts)
             discard_checkpoint(run)
     fabric.barrier()
     return Run.open(run.path)
@@ -176,7 +177,7 @@ def _stages(
     network: Network,
     model: ModelConfig,
     config: FinetuneConfig,
-    dataset: Dataset,
+    dataset: TrainingData,
     fabric: lightning_fabric.Fabric,
     origin: WeightsInfo,
     reached: str,
@@ -227,7 +228,7 @@ def _stages(
         module: nn.Module = network
         fed, judged = [augmented], plain
         if config.cache_finetune:
-            front, back = cut(network.backbone.eval(), stages[-config.unfreeze :], model.name)
+            front, back = split_backbone(network.backbone.eval(), stages[-config.unfreeze :], model.name)
             before = nn.Sequential(network.normalize, front)
             fed = cached(f"before the last {config.unfreeze}", before, config.batch_size, pooled=False)
             module, judged = nn.Sequential(back, network.head), fed[0]
@@ -249,7 +250,7 @@ def _cached_views(
     extract: Callable[[Tensor], Tensor],
     facts: dict[str, Any],
     config: FinetuneConfig,
-    dataset: Dataset,
+    dataset: TrainingData,
     batches: tuple[Batches, Batches],
     fabric: lightning_fabric.Fabric,
     bar: rich.progress.Progress,
@@ -277,7 +278,7 @@ def _cached_views(
     return views
 
 
-def _task(dataset: Dataset, config: FinetuneConfig, device: torch.device) -> Task:
+def _task(dataset: TrainingData, config: FinetuneConfig, device: torch.device) -> Task:
     """Return what is learned from the dataset."""
     train, val = dataset.folds["train"], dataset.folds["val"]
     counts = np.bincount(dataset.truth[train], minlength=len(dataset.labels))

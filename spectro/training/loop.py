@@ -21,8 +21,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from spectro.core.config import FinetuneConfig
 from spectro.core.errors import RunError
+from spectro.inference.batches import Batches, Clock, Items, predict_logits
 from spectro.training.augment import mix
-from spectro.training.batches import Batches, Clock, Items, predict_logits
 
 Row = dict[str, Any]
 FOCAL_GAMMA = 2.0

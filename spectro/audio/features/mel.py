@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectro.audio.features import FEATURES, Feature
-from spectro.audio.fourier import power_spectra
+from spectro.audio.stft import power_spectra
 from spectro.core.config import MelConfig
 
 Floats = NDArray[np.float32]

@@ -11,11 +11,11 @@ from pathlib import Path
 from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
-from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 DATASETS.add("artist20")(
-    Dataset(
+    DatasetInfo(
         title="artist20",
         clips=1413,
         size="1413 songs of 6 albums by each of 20 artists, MP3 at 32 kbit/s, 16 kHz mono",

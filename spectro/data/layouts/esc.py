@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from spectro.core.tables import Clip, read_csv
-from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 NAME = re.compile(r"(?P<fold>[1-5])-(?P<recording>\d+)-[A-Z](-\d+)?\.(ogg|wav)")
@@ -19,7 +19,7 @@ HOME = "https://github.com/karolpiczak/ESC-50"
 GET = "download and unpack the archive of its home page, and give the folder that holds `audio` and `meta`"
 
 DATASETS.add("esc10")(
-    Dataset(
+    DatasetInfo(
         title="ESC-10",
         clips=400,
         size="600 MB as part of ESC-50, 400 clips of 5 s at 44.1 kHz mono",
@@ -31,7 +31,7 @@ DATASETS.add("esc10")(
     )
 )
 DATASETS.add("esc50")(
-    Dataset(
+    DatasetInfo(
         title="ESC-50",
         clips=2000,
         size="600 MB, 2000 clips of 5 s at 44.1 kHz mono",

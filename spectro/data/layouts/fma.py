@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
-from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 SUBSETS = ("small", "medium", "large")
@@ -76,7 +76,7 @@ def scan(source: Path, subset: str) -> Scan:
 
 for _subset, (_clips, _size) in SIZES.items():
     DATASETS.add(f"fma-{_subset}")(
-        Dataset(
+        DatasetInfo(
             title=f"Free Music Archive, {_subset}",
             clips=_clips,
             classes=dict.fromkeys(SMALL_GENRES, 1000) if _subset == "small" else {},

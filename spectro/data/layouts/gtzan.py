@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
-from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
@@ -108,7 +108,7 @@ FOLD_OF = {
 REPEATED = (*_sets(IDENTICAL), ("metal.00058", "rock.00016"), *_sets(SAME_RECORDING))
 
 DATASETS.add("gtzan")(
-    Dataset(
+    DatasetInfo(
         title="GTZAN genre collection",
         clips=1000,
         classes=dict.fromkeys(GENRES, 100),

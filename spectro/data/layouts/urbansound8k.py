@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from spectro.core.tables import Clip, read_csv
-from spectro.data.datasets import DATASETS, Dataset, locate
+from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 DATASETS.add("urbansound8k")(
-    Dataset(
+    DatasetInfo(
         title="UrbanSound8K",
         clips=8732,
         classes={

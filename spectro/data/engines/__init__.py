@@ -1,0 +1,1 @@
+"""Engines: ways to run one function over many clips."""

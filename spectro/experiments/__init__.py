@@ -1,0 +1,1 @@
+"""Experiments: many models trained under one protocol and compared."""

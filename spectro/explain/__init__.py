@@ -1,0 +1,1 @@
+"""Explanations: which frequencies and times decided a prediction."""

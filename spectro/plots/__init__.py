@@ -1,0 +1,1 @@
+"""Plots: every drawing of results; the only package that imports matplotlib."""
