@@ -1,10 +1,11 @@
-"""Accuracy on a real corpus: every system on every fold of a grouped split, folds pooled, figures with intervals."""
+"""Accuracy on a real corpus: every system on every fold of a split, folds pooled, metrics with intervals."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from cyclopts import App
 
 import spectro
 from spectro.core.config import FinetuneConfig, MelConfig, ModelConfig, RenderConfig, SegmentConfig, SplitConfig
+from spectro.core.files import write_text
 from spectro.core.predictions import Predictions
-from spectro.core.tables import write_text
+from spectro.core.records import Record
 from spectro.evaluation.evaluate import evaluate_predictions
+from spectro.evaluation.results import Scores
+from spectro.inference.batches import keep_memory
 
 MOBILENET = ModelConfig(name="mobilenetv2_100")
 LITE = ModelConfig(name="tf_efficientnet_lite0")
-TUNED = FinetuneConfig(epochs=30)
-FROZEN = replace(TUNED, epochs=80, finetune_epochs=0)
-DIRECT = replace(TUNED, epochs=0)
-RANDOM = replace(TUNED, epochs=0, finetune_lr=1e-3)
+TUNED = FinetuneConfig(frozen_epochs=30, epochs=10)
+FROZEN = replace(TUNED, frozen_epochs=80, epochs=0)
+DIRECT = replace(TUNED, frozen_epochs=0)
+RANDOM = replace(TUNED, frozen_epochs=0, finetune_lr=1e-3)
+SCRATCH = FinetuneConfig(epochs=30)
 
 SYSTEMS = {
     "MobileNetV2, random, frozen": (MOBILENET, FROZEN, "none"),
@@ -29,7 +34,7 @@ SYSTEMS = {
     "EfficientNet-Lite0, ImageNet, frozen": (LITE, FROZEN, "auto"),
     "MobileNetV2, ImageNet, frozen then all": (MOBILENET, TUNED, "auto"),
     "EfficientNet-Lite0, ImageNet, frozen then all": (LITE, TUNED, "auto"),
-    "cnn5, from scratch": (ModelConfig(name="cnn5"), replace(TUNED, epochs=30), "none"),
+    "cnn5, from scratch": (ModelConfig(name="cnn5"), SCRATCH, "none"),
     "MobileNetV2, ImageNet, all at once": (MOBILENET, DIRECT, "auto"),
     "EfficientNet-Lite0, ImageNet, all at once": (LITE, DIRECT, "auto"),
     "MobileNetV2, random, all layers": (MOBILENET, RANDOM, "none"),
@@ -40,13 +45,28 @@ TOGETHER = {
 }
 SHORT = RenderConfig(mel=MelConfig(sample_rate=32000, n_fft=1024, hop_length=640), segment=SegmentConfig(seconds=5.0))
 CORPORA: dict[str, tuple[RenderConfig, dict[str, Any]]] = {
-    "esc10": (SHORT, {"finetune_epochs": 20, "bn": "frozen", "mixup": 0.0, "finetune_lr": 3e-4}),
-    "debmusic": (RenderConfig(), {"finetune_epochs": 10}),
+    "esc10": (SHORT, {"epochs": 20, "freeze_bn": True, "mixup": 0.0, "cutmix": 0.0, "finetune_lr": 3e-4}),
+    "debmusic": (RenderConfig(), {"epochs": 10}),
 }
-"""Settings of the pictures, and of fine-tuning where they are not the defaults: found on ESC-10's fold 1 and on
+"""Settings of the spectrograms, and of fine-tuning where they are not the defaults: found on ESC-10's fold 1 and on
 another holdout of the music."""
 
 app = App(help=__doc__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemRow(Record):
+    """One line of the table."""
+
+    system: str
+    seconds: int
+    """Duration of the training of all folds; 0 for an ensemble."""
+    fold_accuracies: tuple[float, ...]
+    """Clip accuracy of each fold."""
+    segment: Scores | None
+    """Metrics of the segments of all folds; None where there are only clips."""
+    clip: Scores
+    """Metrics of the clips of all folds."""
 
 
 @app.default
@@ -66,7 +86,7 @@ def main(
     corpus
         A folder named after one of the known corpora, with clips.csv in it.
     out
-        Folder for pictures, runs and the table; runs that are there are not repeated.
+        Folder for spectrograms, runs and the table; existing runs are not repeated.
     by
         The split: official, or group with `folds`.
     folds
@@ -74,75 +94,80 @@ def main(
     only
         Systems whose name contains this.
     """
+    keep_memory()
     name = corpus.resolve().name
-    data = out / name / "data"
-    pictures, tuning = CORPORA[name]
-    spectro.render(corpus / "clips.csv", out=data, config=pictures, progress=True)
+    folder, data = out / name, out / name / "data"
+    rendering, tuning = CORPORA[name]
+    spectro.render(corpus / "clips.csv", out=data, config=rendering, progress=True)
     val = 0.0 if by == "official" or folds else 0.1
     splits = spectro.split(data, config=SplitConfig(by=by, folds=folds, val=val))  # type: ignore[arg-type]
-    rows = []
-    for system, (model, config, weights) in SYSTEMS.items():
-        if only.lower() not in system.lower():
-            continue
-        if config.finetune_epochs:
-            # What suits a pretrained backbone (its batch statistics kept, say) does not suit a random start.
-            settings = tuning if weights == "auto" else {"finetune_epochs": tuning["finetune_epochs"]}
-            config = replace(config, **settings)
-        runs = []
-        for split in splits:
-            run = out / name / f"{slug(system)}-{split.name}"
-            runs.append(
-                spectro.finetune(
-                    data, out=run, model=model, config=config, split=split.name, weights=weights, progress=True
-                )
-            )
-        seconds = sum(run.card()["history"]["seconds"] for run in runs)
-        rows.append(row(system, [run.predictions("test") for run in runs], seconds))
-        print_table(rows, out / name)
-    for vote, members in TOGETHER.items():
-        if not all(any(made["system"] == member for made in rows) for member in members):
-            continue
-        parts = []
-        for split in splits:
-            voted = out / name / f"{slug(vote)}-{split.name}"
-            runs = [out / name / f"{slug(member)}-{split.name}" for member in members]
-            run = spectro.Run.open(voted) if (voted / "card.json").exists() else spectro.ensemble(runs, out=voted)
-            parts.append(run.predictions("test"))
-        rows.append(row(vote, parts, 0.0))
-    print_table(rows, out / name)
+    names = [split.name for split in splits]
+    rows: dict[str, SystemRow] = {}
+    for system in (one for one in SYSTEMS if only.lower() in one.lower()):
+        rows[system] = train(system, data, folder, names, tuning)
+        print_table(rows, folder)
+    for system, members in TOGETHER.items():
+        if set(members) <= rows.keys():
+            rows[system] = combine(system, members, folder, names)
+    print_table(rows, folder)
 
 
-def slug(system: str) -> str:
-    """Return a folder name for a system."""
-    return "-".join("".join(c if c.isalnum() else " " for c in system.lower()).split())
+def train(system: str, data: Path, folder: Path, splits: Sequence[str], tuning: Mapping[str, Any]) -> SystemRow:
+    """Train a system on every split."""
+    model, config, weights = SYSTEMS[system]
+    if config.epochs and config is not SCRATCH:
+        # What suits a pretrained backbone (its batch statistics kept, say) does not suit a random start.
+        config = replace(config, **(tuning if weights == "auto" else {"epochs": tuning["epochs"]}))
+    runs = [
+        spectro.finetune(
+            data, out=run_folder(folder, system, split), model=model, config=config, split=split, weights=weights,
+            progress=True,
+        )
+        for split in splits
+    ]  # fmt: skip
+    seconds = sum(run.card.history.seconds for run in runs if run.card.history)
+    return make_row(system, [run.predictions("test") for run in runs], seconds)
 
 
-def row(system: str, folds: list[Predictions], seconds: float) -> dict[str, object]:
-    """Judge the joined test folds of one system."""
-    found = evaluate_predictions(Predictions.join(folds))
-    return {
-        "system": system,
-        "seconds": round(seconds),
-        "fold_accuracies": [evaluate_predictions(fold)["clip"]["accuracy"]["value"] for fold in folds],
-        **{
-            level: {m: found[level][m] for m in ("accuracy", "macro_f1")}
-            for level in ("segment", "clip")
-            if level in found
-        },
-    }
+def combine(system: str, members: Sequence[str], folder: Path, splits: Sequence[str]) -> SystemRow:
+    """Combine trained systems on every split."""
+    parts = []
+    for split in splits:
+        out = run_folder(folder, system, split)
+        runs = [run_folder(folder, member, split) for member in members]
+        run = spectro.Run.open(out) if (out / "card.json").exists() else spectro.ensemble(runs, out=out)
+        parts.append(run.predictions("test"))
+    return make_row(system, parts, 0.0)
 
 
-def print_table(rows: list[dict[str, object]], folder: Path) -> None:
+def run_folder(folder: Path, system: str, split: str) -> Path:
+    """Return the folder of a system's run on one split."""
+    words = "".join(c if c.isalnum() else " " for c in system.lower()).split()
+    return folder / f"{'-'.join(words)}-{split}"
+
+
+def make_row(system: str, folds: Sequence[Predictions], seconds: float) -> SystemRow:
+    """Evaluate the joined test sets of one system."""
+    metrics = evaluate_predictions(Predictions.join(folds))
+    return SystemRow(
+        system=system,
+        seconds=round(seconds),
+        fold_accuracies=tuple(evaluate_predictions(fold).clip.accuracy.value for fold in folds),
+        segment=Scores.of(metrics.segment) if metrics.segment else None,
+        clip=Scores.of(metrics.clip),
+    )
+
+
+def print_table(rows: Mapping[str, SystemRow], folder: Path) -> None:
     """Print the rows as Markdown and keep them as `accuracy.json`."""
-    write_text(folder / "accuracy.json", json.dumps(rows, indent=2) + "\n")
+    write_text(folder / "accuracy.json", json.dumps([row.to_dict() for row in rows.values()], indent=2) + "\n")
     print("| system | segment | clip accuracy (95 %) | macro-F1 | min |\n| --- | --- | --- | --- | --- |")
-    for made in rows:
-        clip, segment = made["clip"], made.get("segment", {})
-        shown = f"{segment['accuracy']['value']:.3f}" if segment else "-"
-        accuracy, f1 = clip["accuracy"], clip["macro_f1"]
+    for row in rows.values():
+        segment = f"{row.segment.accuracy.value:.3f}" if row.segment else "-"
+        accuracy, f1 = row.clip.accuracy, row.clip.macro_f1
         print(
-            f"| {made['system']} | {shown} | {accuracy['value']:.3f} ({accuracy['low']:.3f}-{accuracy['high']:.3f}) "
-            f"| {f1['value']:.3f} | {made['seconds'] / 60:.1f} |"
+            f"| {row.system} | {segment} | {accuracy.value:.3f} ({accuracy.low:.3f}-{accuracy.high:.3f}) "
+            f"| {f1.value:.3f} | {row.seconds / 60:.1f} |"
         )
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The whole job of GTZAN's size: three backbones, their vote and the report, with the time that each step takes."""
+"""A whole job of GTZAN's size: three backbones, their ensemble and the report, with the time that each step takes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from cyclopts import App
 
 import spectro
 from spectro.core.config import FinetuneConfig, ModelConfig, SplitConfig
+from spectro.inference.batches import keep_memory
 
 RATE, SECONDS, CLASSES = 22050, 30, 10
 TARGET = 60.0
-"""Seconds that training, vote and report may take on an H200."""
+"""Seconds that training, ensemble and report may take on an H200."""
 
 app = App(help=__doc__)
 
@@ -33,7 +34,7 @@ def timed(spent: dict[str, float], step: str) -> Iterator[None]:
 
 
 def tones(folder: Path, clips: int) -> None:
-    """Write clips of noise and tones, a pitch a class: enough to be learned, and nobody's music."""
+    """Write clips of noise and tones, a pitch a class: enough to be learned, free of rights."""
     rng = np.random.default_rng(0)
     times = np.arange(RATE * SECONDS) / RATE
     for clip in range(clips):
@@ -49,33 +50,34 @@ def main(
     *,
     clips: int = 1000,
     backbones: str = "mobilenetv2_100,resnet50,vgg16",
-    epochs: int = 80,
-    finetune_epochs: int = 10,
+    frozen_epochs: int = 80,
+    epochs: int = 10,
     batch_size: int = 64,
     device: str = "cuda",
 ) -> None:
-    """Render, split, train, vote and report; weights are random, for time does not depend on them.
+    """Render, split, train, combine and report; weights are random, because time does not depend on them.
 
     Parameters
     ----------
     clips
         Clips of 30 s, three segments each.
     backbones
-        Names of timm, with commas between.
-    epochs
+        Names of timm backbones, separated by commas.
+    frozen_epochs
         Epochs of the head.
-    finetune_epochs
+    epochs
         Epochs of all layers.
     batch_size
-        Pictures a step.
+        Spectrograms per step.
     device
-        cuda; or cpu, to try the script with a few clips and epochs.
+        `cuda`; or `cpu`, to try the script with a few clips and epochs.
     """
     if device == "cuda" and not torch.cuda.is_available():
         print("SKIPPED: the whole job is measured on a CUDA device, and there is none here")
         return
-    where = torch.cuda.get_device_name() if device == "cuda" else "the processor"
-    print(f"{clips} clips of {SECONDS} s, {epochs} + {finetune_epochs} epochs of {backbones}, on {where}")
+    keep_memory()
+    where = torch.cuda.get_device_name() if device == "cuda" else "the CPU"
+    print(f"{clips} clips of {SECONDS} s, {frozen_epochs} + {epochs} epochs of {backbones}, on {where}")
     spent: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder, names = Path(scratch), backbones.split(",")
@@ -84,9 +86,7 @@ def main(
         with timed(spent, "render"):
             spectro.render(folder / "sounds", out=data)
         spectro.split(data, config=SplitConfig(by="group"))
-        config = FinetuneConfig(
-            epochs=epochs, finetune_epochs=finetune_epochs, batch_size=batch_size, device=device  # type: ignore[arg-type]
-        )  # fmt: skip
+        config = FinetuneConfig(frozen_epochs=frozen_epochs, epochs=epochs, batch_size=batch_size, device=device)
         runs = []
         for name in names:
             with timed(spent, name):
@@ -95,14 +95,14 @@ def main(
                         data, out=folder / name, model=ModelConfig(name=name), config=config, weights="none"
                     )
                 )
-        with timed(spent, "vote and its scores"):
+        with timed(spent, "ensemble and its metrics"):
             vote = spectro.ensemble(runs, out=folder / "vote")
-            found = spectro.evaluate(vote)
+            metrics = spectro.evaluate(vote)
         with timed(spent, "report"):
             spectro.report([vote, *runs], out=folder / "report.html")
         total = sum(spent.values()) - spent["render"]
         print(f"  {'all but rendering':28} {total:8.1f} s (target {TARGET:.0f} s on an H200)")
-        print(f"  clip accuracy {found['clip']['accuracy']['value']:.3f}; peak memory {peak(device)}")
+        print(f"  clip accuracy {metrics.clip.accuracy.value:.3f}; peak memory {peak(device)}")
 
 
 def peak(device: str) -> str:

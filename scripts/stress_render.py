@@ -1,4 +1,4 @@
-"""Renderings killed at random points and resumed, and files of many hours rendered in little memory."""
+"""Kill renderings at random points and resume them; render files of many hours in little memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from spectro.audio import NO_TORCH
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 from spectro.data.render import render
 
@@ -29,7 +28,7 @@ LONG = (
 
 
 def make_corpus(root: Path) -> None:
-    """Write 20 clips of noise, two of them faulty: what fails must resume too."""
+    """Write 20 clips of noise, two of them damaged: failures must resume too."""
     rng = np.random.default_rng(0)
     for number in range(20):
         path = root / f"class {number % 4}" / f"{number}.{('wav', 'flac', 'ogg', 'mp3')[number % 4]}"
@@ -53,7 +52,7 @@ def kill_and_resume(kills: int, seed: int, work: Path) -> None:
     whole = contents(render(corpus, out=work / "whole", config=SMALL, workers=1).data)
     longest = time.perf_counter() - begin
     chance = random.Random(seed)
-    found: list[int] = []
+    resumed: list[int] = []
     for number in range(kills):
         out = work / str(number)
         child = os.fork()  # a fork of a process without threads; every tenth one spreads its work over processes
@@ -63,21 +62,22 @@ def kill_and_resume(kills: int, seed: int, work: Path) -> None:
         time.sleep(chance.uniform(0, longest) + (0.3 if number % 10 == 9 else 0))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        found.append(len(list(out.rglob("*.png"))))
-        done = render(corpus, out=out, config=SMALL, workers=1)
+        left = len(list(out.rglob("*.png")))
+        resumed.append(left)
+        rendering = render(corpus, out=out, config=SMALL, workers=1)
         if contents(out) != whole:
-            there, wanted = contents(out), whole
-            wrong = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
+            files = contents(out)
+            wrong = sorted(name for name in files.keys() | whole.keys() if files.get(name) != whole.get(name))
             sys.exit(f"kill {number} (seed {seed}) left other files than an undisturbed run: {', '.join(wrong[:5])}")
-        if done.reused < found[-1] - 8:  # a failing clip's pictures and one clip in work may be made anew
-            sys.exit(f"kill {number} (seed {seed}) left {found[-1]} pictures, but only {done.reused} were reused")
+        if rendering.reused < left - 8:  # the images of a failing clip and of one in work may be made anew
+            sys.exit(f"kill {number} (seed {seed}) left {left} images, but only {rendering.reused} were reused")
     total = sum(name.endswith(".png") for name in whole)
-    between = sum(0 < pictures < total for pictures in found)
-    print(f"{kills} kills, {between} of them amid the {total} pictures: every resumed run byte-identical")
+    between = sum(0 < images < total for images in resumed)
+    print(f"{kills} kills, {between} of them amid the {total} images: every resumed run byte-identical")
 
 
 def render_hours(hours: float, megabytes: int, work: Path) -> None:
-    """Render a WAV and an MP3 of so many hours; more memory than allowed ends the program."""
+    """Render a WAV and an MP3 of so many hours; exit with an error if that takes more memory than allowed."""
     rng = np.random.default_rng(0)
     minute = work / "minute.mp3"
     samples = (0.1 * rng.standard_normal(60 * RATE)).astype(np.float32)
@@ -91,18 +91,17 @@ def render_hours(hours: float, megabytes: int, work: Path) -> None:
         else:  # frames without a header that counts them: the hardest kind
             path.write_bytes(minute.read_bytes().replace(b"Xing", b"\0\0\0\0") * round(hours * 60))
         begin = time.perf_counter()
-        worker = {**os.environ, NO_TORCH: "1"}
-        run = subprocess.run([sys.executable, "-c", LONG, path], env=worker, check=True, capture_output=True, text=True)
+        run = subprocess.run([sys.executable, "-c", LONG, path], check=True, capture_output=True, text=True)
         count, peak = map(int, run.stdout.split())
         seconds = time.perf_counter() - begin
-        print(f"{hours:g} h of {suffix}: {count} pictures in {seconds:.0f} s, {peak / 1024:.0f} MB at the peak")
+        print(f"{hours:g} h of {suffix}: {count} images in {seconds:.0f} s, {peak / 1024:.0f} MB at the peak")
         path.unlink()
         if peak > megabytes * 1024:
             sys.exit(f"that is more than {megabytes} MB")
 
 
 def main() -> None:
-    """Do both, as asked for."""
+    """Run both as the options ask."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="renderings to kill (default: 200)")
     parser.add_argument("--hours", type=float, default=10.0, help="length of the long files, 0 for none (default: 10)")

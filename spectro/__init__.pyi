@@ -1,9 +1,14 @@
+import pathlib
+
+from .core.card import Card as Card
+from .core.config import ClassicalConfig as ClassicalConfig
 from .core.config import FinetuneConfig as FinetuneConfig
 from .core.config import MelConfig as MelConfig
 from .core.config import ModelConfig as ModelConfig
 from .core.config import RenderConfig as RenderConfig
 from .core.config import SegmentConfig as SegmentConfig
 from .core.config import SplitConfig as SplitConfig
+from .core.data_folder import DataFolder as DataFolder
 from .core.errors import AudioError as AudioError
 from .core.errors import ConfigError as ConfigError
 from .core.errors import DataError as DataError
@@ -14,6 +19,7 @@ from .core.errors import WeightsError as WeightsError
 from .core.predictions import Predictions as Predictions
 from .core.runs import Run as Run
 from .core.tables import Clip as Clip
+from .core.tables import Failure as Failure
 from .core.tables import Segment as Segment
 from .core.tables import Split as Split
 from .data.audit import Audit as Audit
@@ -26,7 +32,6 @@ from .data.features import Extracted as Extracted
 from .data.features import FeatureStore as FeatureStore
 from .data.features import extract as extract
 from .data.preview import contact_sheet as contact_sheet
-from .data.render import Failure as Failure
 from .data.render import Rendering as Rendering
 from .data.render import render as render
 from .data.splits import split as split
@@ -37,18 +42,25 @@ from .evaluation.crossval import compare_folds as compare_folds
 from .evaluation.crossval import summarize as summarize
 from .evaluation.ensemble import ensemble as ensemble
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.evaluate import evaluate_predictions as evaluate_predictions
 from .evaluation.label_issues import LabelIssue as LabelIssue
 from .evaluation.label_issues import find_label_issues as find_label_issues
 from .evaluation.projection import ClipMap as ClipMap
+from .evaluation.results import Comparison as Comparison
+from .evaluation.results import Metrics as Metrics
 from .evaluation.tta import compare_overlap as compare_overlap
 from .experiments.benchmark import compare_recipes as compare_recipes
-from .experiments.leakage import LeakageGap as LeakageGap
 from .experiments.leakage import leakage_gap as leakage_gap
 from .experiments.learning_curve import learning_curve as learning_curve
+from .experiments.results import LeakageGap as LeakageGap
+from .experiments.results import LearningCurve as LearningCurve
+from .experiments.results import SweepResult as SweepResult
 from .experiments.sweep import sweep as sweep
 from .explain.explain import Explanation as Explanation
 from .explain.explain import explain as explain
+from .inference.classifier import Classifier as Classifier
 from .inference.predict import Predicted as Predicted
+from .inference.predict import Predictor as Predictor
 from .inference.predict import predict as predict
 from .plots.draw import draw_boxes as draw_boxes
 from .plots.draw import draw_map as draw_map
@@ -57,3 +69,6 @@ from .reports.html import report as report
 from .reports.model_card import model_card as model_card
 from .serving.hub import push as push
 from .training.finetune import finetune as finetune
+from .training.train_classical import train_classical as train_classical
+
+def load(run: Run | pathlib.Path | str, device: str = "auto") -> Classifier: ...

@@ -1,4 +1,4 @@
-"""`python -m spectro`: the same as the command `spectro`."""
+"""Run the command line as `python -m spectro`."""
 
 from spectro.cli import main
 

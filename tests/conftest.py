@@ -1,21 +1,21 @@
-"""Synthetic sound for every test: seeded tones and noises, a small corpus as folder and as CSV, and small settings."""
+"""Synthetic sound for every test: seeded tones and noise, a small corpus as folder and as CSV, and small settings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import soundfile
 
+from spectro.core.arrays import Floats32
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tiny tensors lose by being shared out
-# two processes that fill one numba cache at once can leave one that crashes whoever loads it; set, not defaulted to,
-# for a worker inherits what the process that started it has set
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads slow down work on tiny tensors
+# Two processes that fill one numba cache at once can leave one that crashes whoever loads it. It is set, not only where
+# it is not set yet, since a worker inherits the value of the process that started it.
 os.environ["NUMBA_CACHE_DIR"] = str(
     Path(__file__).parent.parent / ".numba_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
 )
@@ -27,21 +27,43 @@ SECONDS = 3.0
 RATE = 22050
 
 
-def texture(label: str, group: int, take: int, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
-    """Return `[n]` float32: a sound whose class can be heard, with a pitch of its group and the noise of its take."""
+class Tone(Protocol):
+    """`tone(seconds=1.0, hz=440.0, rate=22050, gain=0.5)`."""
+
+    def __call__(self, seconds: float = 1.0, hz: float = 440.0, rate: int = RATE, gain: float = 0.5) -> Floats32:
+        """Return a sine, `[n]`."""
+
+
+class Noise(Protocol):
+    """`noise(seconds=1.0, rate=22050, gain=0.2, seed=0)`."""
+
+    def __call__(self, seconds: float = 1.0, rate: int = RATE, gain: float = 0.2, seed: int = 0) -> Floats32:
+        """Return white noise, `[n]`."""
+
+
+class WriteAudio(Protocol):
+    """`write_audio(path, samples, rate=22050, **soundfile options)`."""
+
+    def __call__(self, path: Path, samples: np.ndarray, rate: int = RATE, **options: Any) -> Path:
+        """Write an audio file, with the folders it needs; return its path."""
+
+
+def texture(label: str, group: int, take: int, seconds: float = SECONDS, rate: int = RATE) -> Floats32:
+    """Return a sound `[n]` whose class is audible, with a pitch of its group and the noise of its take."""
     rng = np.random.default_rng([CLASSES.index(label), group, take])
     time = np.arange(int(seconds * rate)) / rate
     pitch = 1 + 0.15 * group
+    clean: np.ndarray
     if label == "hum":
-        clean = sum(np.sin(2 * np.pi * 110 * pitch * k * time) / k for k in (1, 2, 3, 4))
+        clean = np.sum([np.sin(2 * np.pi * 110 * pitch * k * time) / k for k in (1, 2, 3, 4)], axis=0)
     elif label == "chirp":
         clean = np.sin(2 * np.pi * (800 * pitch * time + 900 * np.sin(2 * np.pi * time)))
     elif label == "pulse":
         clean = np.sin(2 * np.pi * 440 * pitch * time) * (np.sin(2 * np.pi * 4 * pitch * time) > 0.6)
     else:
         clean = np.diff(rng.standard_normal(len(time) + 1)) * pitch
-    loud = 0.2 * clean + 0.01 * rng.standard_normal(len(time))
-    return np.clip(loud, -1, 1).astype(np.float32)
+    mixed = 0.2 * clean + 0.01 * rng.standard_normal(len(time))
+    return np.clip(mixed, -1, 1).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +84,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus_csv(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`clips.csv` of the same corpus with the columns path, label, group, fold (fold = number of the group)."""
     path = tmp_path_factory.mktemp("corpus-csv") / "clips.csv"
-    files = sorted(p for p in corpus.rglob("*.*") if p.is_file())
     rows = []
-    for file in files:
+    for file in sorted(entry for entry in corpus.rglob("*.*") if entry.is_file()):
         label, group, _ = file.stem.split("-")
         rows.append(f"{file},{label},{label}-{group},{group}")
     path.write_text("\n".join(["path,label,group,fold", *rows]) + "\n", encoding="utf-8")
@@ -73,34 +94,34 @@ def corpus_csv(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small() -> RenderConfig:
-    """Settings that make pictures of 32 x 44: three 1-second segments a clip."""
+    """Settings that make spectrograms of 32 x 44: three 1-second segments a clip."""
     return RenderConfig(mel=MelConfig(n_fft=1024, n_mels=32), segment=SegmentConfig(seconds=1.0))
 
 
 @pytest.fixture(scope="session")
-def tone() -> Callable[..., np.ndarray]:
-    """`tone(seconds=1.0, hz=440.0, rate=22050, gain=0.5)` -> `[n]` float32 sine."""
+def tone() -> Tone:
+    """Return a function that makes a sine."""
 
-    def make(seconds: float = 1.0, hz: float = 440.0, rate: int = RATE, gain: float = 0.5) -> np.ndarray:
+    def make(seconds: float = 1.0, hz: float = 440.0, rate: int = RATE, gain: float = 0.5) -> Floats32:
         return (gain * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def noise() -> Callable[..., np.ndarray]:
-    """`noise(seconds=1.0, rate=22050, gain=0.2, seed=0)` -> `[n]` float32 white noise."""
+def noise() -> Noise:
+    """Return a function that makes white noise."""
 
-    def make(seconds: float = 1.0, rate: int = RATE, gain: float = 0.2, seed: int = 0) -> np.ndarray:
-        loud = gain * np.random.default_rng(seed).standard_normal(int(seconds * rate))
-        return np.clip(loud, -1, 1).astype(np.float32)
+    def make(seconds: float = 1.0, rate: int = RATE, gain: float = 0.2, seed: int = 0) -> Floats32:
+        samples = gain * np.random.default_rng(seed).standard_normal(int(seconds * rate))
+        return np.clip(samples, -1, 1).astype(np.float32)
 
     return make
 
 
 @pytest.fixture
-def write_audio() -> Callable[..., Path]:
-    """`write_audio(path, samples, rate=22050, **soundfile options)` -> path; makes the folders it needs."""
+def write_audio() -> WriteAudio:
+    """Return a function that writes an audio file."""
 
     def write(path: Path, samples: np.ndarray, rate: int = RATE, **options: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +133,7 @@ def write_audio() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def rendered(corpus_csv: Path, small: RenderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """DATA folder of `corpus_csv` rendered with `small`: 72 pictures; do not write into it, copy it first."""
+    """Data folder of `corpus_csv` rendered with `small`: 72 spectrograms; do not write into it, copy it first."""
     from spectro.data.render import render
 
     return render(corpus_csv, out=tmp_path_factory.mktemp("rendered"), config=small, workers=1).data

@@ -13,30 +13,32 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 
 from spectro.audio import mp3
+from spectro.core.arrays import Floats32
 from spectro.core.errors import AudioError
 
-Samples = NDArray[np.float32]
-
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".w64", ".caf"})
-"""Lower-case suffixes of the files that are taken for audio when a folder is scanned."""
+"""Lower-case suffixes of the files that count as audio when a folder is scanned."""
 
-BLOCK = 1 << 16  # frames read at once: stays in a core's cache, yet amortizes the call
+BLOCK = 1 << 16
+"""Frames read at once: few enough for a core's cache, enough to be worth the call."""
 INT16_SUBTYPES = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
-COMPRESSED = frozenset(
-    {"MP3", "OGG", "FLAC"}
-)  # containers that libsndfile fills with float32 at least as fast as int16
-MOST_FRAMES = 1 << 60  # what libsndfile reports for an unknown length lies beyond
-MP3_SLACK = 3 * 1152  # frames by which an honest MP3 may miss its header: encoder delay and padding
-UNKNOWN_BYTES = 0x7FFF0000  # sizes from here up mean "a stream of unknown length" in a WAV header
+"""Encodings that int16 holds without loss."""
+COMPRESSED = frozenset({"MP3", "OGG", "FLAC"})
+"""Containers that libsndfile decodes to float32 at least as fast as to int16."""
+MOST_FRAMES = 1 << 60
+"""Longest length that is believed; what libsndfile reports for an unknown one lies beyond."""
+MP3_SLACK = 3 * 1152
+"""Frames by which an intact MP3 may miss its header: encoder delay and padding."""
+UNKNOWN_BYTES = 0x7FFF0000
+"""Sizes from here up mean "a stream of unknown length" in a WAV header."""
 WRONG_SIZE = re.compile(r"data(?: size)?\s*: (\d+) \(should be (\d+)\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInfo:
-    """What an audio file's header promises."""
+    """What an audio file's header says."""
 
     seconds: float
     """Duration, in seconds."""
@@ -52,7 +54,7 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no 
     """A SoundFile that is only read forwards."""
 
     def seekable(self) -> bool:
-        """Deny it: soundfile else seeks after every read, which costs time in compressed files."""
+        """Return False: otherwise soundfile seeks after every read, which takes long in compressed files."""
         return False
 
 
@@ -65,15 +67,25 @@ class Sound:
         rate = int(file.samplerate)
         self.info = AudioInfo(seconds=frames / rate, sample_rate=rate, channels=int(file.channels), frames=frames)
 
-    def blocks(self, sample_rate: int) -> Iterator[Samples]:
-        """Yield the sound as mono blocks `[n]` in -1..1 at `sample_rate`; a block is overwritten by the next.
+    def blocks(self, sample_rate: int) -> Iterator[Floats32]:
+        """Yield the sound in mono, block by block.
 
         Channels are averaged first, then resampled by one soxr HQ pass whose output does not depend on the blocks.
+
+        Parameters
+        ----------
+        sample_rate
+            Sample rate of the blocks, in Hz.
+
+        Yields
+        ------
+        block
+            `[n]` in -1..1; each block overwrites the one before.
 
         Raises
         ------
         AudioError
-            `truncated`: there is less sound than the header promises, or the decoder gave up at a damaged spot;
+            `truncated`: there is less sound than the header says, or the decoder stopped at a damaged spot;
             `not-finite`: a sample is NaN or infinite.
         """
         resampler = None
@@ -84,7 +96,7 @@ class Sound:
         if resampler is not None:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
-    def _mono(self) -> Iterator[Samples]:
+    def _mono(self) -> Iterator[Floats32]:
         channels = self.info.channels
         native = self._file.subtype in INT16_SUBTYPES and self._file.format not in COMPRESSED
         raw = np.empty((BLOCK, channels), np.int16 if native else np.float32)
@@ -96,7 +108,7 @@ class Sound:
             try:
                 count = len(self._file.read(out=raw))
             except soundfile.LibsndfileError as error:
-                raise self._broken_off(done, str(error)) from None
+                raise self._truncated(done, str(error)) from None
             done += count
             if channels == 1:
                 block = np.multiply(raw[:count, 0], weights[0], out=mono[:count])
@@ -109,9 +121,9 @@ class Sound:
                 raise AudioError("not-finite", message)
             yield block
         if done < self.info.frames - (MP3_SLACK if self._file.format == "MP3" else 0):
-            raise self._broken_off(done, "the data ends")
+            raise self._truncated(done, "the data ends")
 
-    def _broken_off(self, done: int, cause: str) -> AudioError:
+    def _truncated(self, done: int, cause: str) -> AudioError:
         at, cause = done / self.info.sample_rate, cause.removeprefix("Error : ").rstrip(".") or "damaged data"
         message = f"{self.path} breaks off after {at:.1f} of {self.info.seconds:.1f} s ({cause})"
         return AudioError("truncated", f"{message}; fetch or export it again")
@@ -124,7 +136,7 @@ def open_sound(path: Path) -> Iterator[Sound]:
     Raises
     ------
     AudioError
-        `missing`, `empty`, `unreadable`, or `truncated` where the container shows it.
+        `missing`, `empty`, `unreadable`, or `truncated` if the container shows that.
     """
     try:
         counted = mp3.with_length(path) if path.suffix.lower() == ".mp3" else None
@@ -136,27 +148,27 @@ def open_sound(path: Path) -> Iterator[Sound]:
         except (soundfile.LibsndfileError, OSError):
             raise _unreadable(path) from None
         with file:
-            yield _whole(path, file)
+            yield _checked(path, file)
 
 
-def _whole(path: Path, file: Any) -> Sound:
-    _check_whole(path, file)
+def _checked(path: Path, file: Any) -> Sound:
+    _check_complete(path, file)
     frames = int(file.frames)
     if frames > MOST_FRAMES:  # a FLAC that was streamed while it was made
-        frames = _counted(path)
+        frames = _count_frames(path)
     if frames <= 0:
         raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
     return Sound(path, file, frames)
 
 
 def probe(path: Path | str) -> AudioInfo:
-    """Return what the header promises, without decoding; raises AudioError as `open_sound` does."""
+    """Return what the header says, without decoding; raises AudioError as `open_sound` does."""
     with open_sound(Path(path)) as sound:
         return sound.info
 
 
-def _counted(path: Path) -> int:
-    """Return the number of frames of a file that does not say, by decoding it once."""
+def _count_frames(path: Path) -> int:
+    """Return the number of frames of a file whose header does not have it, by decoding it once."""
     with _Stream(path) as file:
         count = 0
         while block := len(file.read(BLOCK, dtype="float32")):
@@ -182,22 +194,22 @@ def _unreadable(path: Path) -> AudioError:
     elif min(head) >= 9 and "\N{REPLACEMENT CHARACTER}" not in head[:-4].decode("utf-8", "replace")[:-1]:
         guess = "it is a text, not audio; was a web page saved instead of the sound?"
     else:
-        guess = "it is not WAV, FLAC, Ogg, MP3 or another known format, whatever its name says"
+        guess = "it is not WAV, FLAC, Ogg, MP3 or another known format, whatever its suffix is"
     return AudioError("unreadable", f"{path} cannot be decoded: {guess}")
 
 
-def _check_whole(path: Path, file: Any) -> None:
-    """Raise `truncated` where the container itself promises more bytes than there are."""
-    for promised, present in WRONG_SIZE.findall(file.extra_info):
-        if int(present) < int(promised) < UNKNOWN_BYTES:
-            message = f"{path} breaks off: {present} of {promised} bytes of sound are there; fetch or export it again"
+def _check_complete(path: Path, file: Any) -> None:
+    """Raise `truncated` if the container itself declares more bytes than there are."""
+    for declared, present in WRONG_SIZE.findall(file.extra_info):
+        if int(present) < int(declared) < UNKNOWN_BYTES:
+            message = f"{path} breaks off: {present} of {declared} bytes of sound are there; fetch or export it again"
             raise AudioError("truncated", message)
     if file.format == "OGG":
         size = path.stat().st_size
         with path.open("rb") as raw:
             raw.seek(max(0, size - (1 << 17)))  # two of the longest pages
-            rest = raw.read()
-        page = rest[rest.rfind(b"OggS") :]
+            end = raw.read()
+        page = end[end.rfind(b"OggS") :]
         lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
         if len(page) < 27 or len(page) < 27 + page[26] + sum(lengths):
             raise AudioError("truncated", f"{path} breaks off within its last page; fetch or export it again")

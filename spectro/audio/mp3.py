@@ -1,4 +1,4 @@
-"""MP3 streams that do not say how long they are: their frames are counted, and the count put in front of them."""
+"""MP3 streams without their length: their frames are counted, and a header with the count is put in front."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
-RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # Hz, by version of MPEG
+RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+"""Sample rates in Hz, by version of MPEG."""
 KBITS = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+"""Bit rates in kbit/s, by whether the stream is MPEG-1."""
 MONO = 3
-CHUNK = 1 << 20  # bytes looked at together
-LONGEST = 2048  # bytes, more than any frame has
-STREAK = 3  # frames that must follow each other before a sync word is believed
+CHUNK = 1 << 20
+"""Bytes that are searched together."""
+LONGEST = 2048
+"""Bytes, more than any frame has."""
+STREAK = 3
+"""Frames that must follow each other before a sync word is believed."""
 
 
 def with_length(path: Path) -> Counted | None:
-    """Return the stream with a frame count in front, or None where it has one, or is no MP3 at all.
+    """Return the stream with a frame count in front, or None if it has one or is no MP3 at all.
 
-    Without a count libsndfile guesses the length from the first frames and stops there: where the bit rate varies,
+    Without a count libsndfile guesses the length from the first frames and stops there: if the bit rate varies,
     that may be the middle of a clip, or seconds beyond its end.
     """
     with path.open("rb") as file:
@@ -46,13 +51,13 @@ class Counted(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the buffer is cffi's or a bytearray
         """Fill the buffer from the front bytes first, then from the file; return the number of bytes."""
-        rest = self._front[self._at : self._at + len(buffer)]
-        if not rest:
+        data = self._front[self._at : self._at + len(buffer)]
+        if not data:
             self._file.seek(self._begin + self._at - len(self._front))
-            rest = self._file.read(len(buffer))
-        buffer[: len(rest)] = rest
-        self._at += len(rest)
-        return len(rest)
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move as any file does."""
@@ -81,7 +86,7 @@ def _tag_bytes(head: bytes) -> int:
 
 
 def _count(file: BinaryIO, begin: int) -> int:
-    """Return the number of frames from `begin` on, passing over rubbish in between and tags at the end."""
+    """Return the number of frames from `begin` on, skipping garbage in between and tags at the end."""
     count, at, last = 0, begin, False
     while not last:
         file.seek(at)
@@ -114,7 +119,7 @@ def _sync(data: bytes, at: int) -> int | None:
 
 
 def _frame_bytes(data: bytes, at: int) -> int:
-    """Return the length of the layer III frame whose header stands at `at`, or 0 where there is none."""
+    """Return the length of the layer III frame whose header is at `at`, or 0 if there is none."""
     head = data[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return 0

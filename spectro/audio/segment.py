@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spectro.audio.decode import Samples, open_sound
+from spectro.audio.decode import open_sound
+from spectro.core.arrays import Floats32
 from spectro.core.config import SegmentConfig
 from spectro.core.errors import AudioError
+
+DECIMALS = 4
+"""Decimals of a start: as many as tables and PNG files keep, so that what is read again is equal to the last digit."""
 
 
 def segment_starts(seconds: float, config: SegmentConfig) -> list[float]:
@@ -18,24 +22,19 @@ def segment_starts(seconds: float, config: SegmentConfig) -> list[float]:
     >>> segment_starts(27.0, SegmentConfig())
     [0.0, 10.0, 17.0]
 
+    Parameters
+    ----------
+    seconds
+        Length of the clip.
+    config
+        Length and overlap of the segments, and what becomes of the tail.
+
     Raises
     ------
     AudioError
         `too-short`: the clip is shorter than `min_seconds`, or than a segment under `short="fail"`.
     """
-    least = max(config.min_seconds, config.seconds if config.short == "fail" else 0.0)
-    if seconds < least:
-        raise AudioError("too-short", f"the clip lasts {seconds:.2f} s, but must last at least {least:g} s")
-    tiny = 1e-6  # a millionth of a second: a sum of floats must not lose a segment that just fits
-    if seconds < config.seconds - tiny:
-        return [0.0]
-    step = config.seconds * (1 - config.overlap)
-    count = int((seconds - config.seconds + tiny) / step) + 1
-    starts = [round(number * step, 6) for number in range(count)]
-    rest = seconds - (starts[-1] + config.seconds)
-    if rest > tiny and rest >= config.min_rest * config.seconds and config.tail != "drop":
-        starts.append(round(seconds - config.seconds if config.tail == "shift" else count * step, 6))
-    return starts
+    return [round(start, DECIMALS) for start in _exact_starts(seconds, config)]
 
 
 def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float]:
@@ -46,10 +45,22 @@ def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float
         raise AudioError(error.reason, f"{path}: {error}") from None
 
 
-def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Samples]]:
-    """Yield each segment's start in seconds and its mono samples `[n]` at `sample_rate`, reading the file in blocks.
+def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Floats32]]:
+    """Yield each segment of an audio file, reading it in blocks.
 
-    The array is overwritten by the next segment: copy what you keep.
+    Parameters
+    ----------
+    path
+        The audio file.
+    sample_rate
+        Sample rate of the segments, in Hz.
+    config
+        Length and overlap of the segments, and what becomes of the tail.
+
+    Yields
+    ------
+    start, samples
+        The start in seconds and the mono samples, `[n]`. The next segment overwrites the array: copy what you keep.
 
     Raises
     ------
@@ -60,25 +71,42 @@ def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterat
     with open_sound(path) as sound:
         starts = file_starts(path, sound.info.seconds, config)
         blocks = sound.blocks(sample_rate)
-        samples, rest = np.empty(length, np.float32), np.empty(0, np.float32)
+        samples, unread = np.empty(length, np.float32), np.empty(0, np.float32)
         begin = -length
-        for start in starts:
-            first = round(start * sample_rate)
-            again = samples[first - begin :]  # what this segment shares with the one before
-            samples[: len(again)] = again
-            begin, filled = first, len(again)
+        for start, exact in zip(starts, _exact_starts(sound.info.seconds, config), strict=True):
+            first = round(exact * sample_rate)
+            shared = samples[first - begin :]  # what this segment shares with the one before
+            samples[: len(shared)] = shared
+            begin, filled = first, len(shared)
             while filled < length:
-                if not len(rest):
+                if not len(unread):
                     block = next(blocks, None)
                     if block is None:
                         break
-                    rest = block
-                part = rest[: length - filled]
+                    unread = block
+                part = unread[: length - filled]
                 samples[filled : filled + len(part)] = part
-                filled, rest = filled + len(part), rest[len(part) :]
+                filled, unread = filled + len(part), unread[len(part) :]
             samples[filled:] = 0
             if filled < length and config.short == "repeat" and len(starts) == 1:
                 samples[:] = np.resize(samples[:filled], length)
             yield start, samples
         for _ in blocks:
-            pass  # a dropped rest is decoded too: only so is a truncated file noticed
+            pass  # a dropped tail is decoded too: only so is a truncated file noticed
+
+
+def _exact_starts(seconds: float, config: SegmentConfig) -> list[float]:
+    """Return the starts to a millionth of a second, which hits the same sample as an exact number would."""
+    least = max(config.min_seconds, config.seconds if config.short == "fail" else 0.0)
+    if seconds < least:
+        raise AudioError("too-short", f"the clip lasts {seconds:.2f} s, but must last at least {least:g} s")
+    tiny = 1e-6  # a millionth of a second: a sum of floats must not lose a segment that just fits
+    if seconds < config.seconds - tiny:
+        return [0.0]
+    step = config.seconds * (1 - config.overlap)
+    count = int((seconds - config.seconds + tiny) / step) + 1
+    starts = [round(number * step, 6) for number in range(count)]
+    tail = seconds - (starts[-1] + config.seconds)
+    if tail > tiny and tail >= config.min_tail * config.seconds and config.tail != "drop":
+        starts.append(round(seconds - config.seconds if config.tail == "shift" else count * step, 6))
+    return starts

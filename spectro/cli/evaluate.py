@@ -1,34 +1,36 @@
-"""Commands that judge finished runs: scores, ensembles, paired tests, the report."""
+"""Commands about finished runs: metrics, paired tests, ensembles, reports and label issues."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import spectro
-from spectro.cli.app import EVALUATION, SOME_FAILED, Flag, Json, app, interval, number, order, put_json, put_table
+from spectro.cli.app import Flag, Json, Several, command, command_line, interval, number, put_json, put_table
+from spectro.cli.train import put_spread
 from spectro.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from spectro.core.card import Card, Member
+    from spectro.evaluation.results import FoldTest, Metrics, PairTest
 
-@app.command(group=EVALUATION, sort_key=next(order))
+Fit = Literal["fitted", "per-class", "stacked", "best"]
+EvaluatedSubset = Literal["test", "val"]
+
+
+@command("evaluate")
 def evaluate(
-    runs: list[Path] | None = None,
+    runs: list[Path],
     /,
     *,
-    fold: str = "test",
+    subset: EvaluatedSubset = "test",
     data: Path | None = None,
-    overlap: float | None = None,
-    predictions: Path | None = None,
-    vote: str = "soft",
-    abstain: float | None = None,
+    min_confidence: float | None = None,
     as_json: Json = False,
 ) -> None:
-    """Judge runs on a fold, at segment and clip level, with 95 % intervals from a bootstrap over groups.
+    """Compute metrics of runs per segment and per clip, with 95 % intervals from a bootstrap over groups.
 
     Example: spectro evaluate runs/resnet50-group runs/cnn5-group
 
@@ -36,99 +38,76 @@ def evaluate(
     ----------
     runs
         Folders of finished runs.
-    fold
-        Which predictions: test or val.
+    subset
+        Which predictions to evaluate.
     data
-        Judge the runs on every picture of this data folder instead, which must be rendered with their settings; if it
-        is the one they were trained on, that counts what they have heard.
-    overlap
-        With the data that the runs were trained on: judge them on the clips of the fold only, as they were cut and in
-        segments that overlap by this share, and say whether the added votes help.
-    predictions
-        Judge the predictions of any other program instead: a CSV with the columns id and truth, one per label, and if
-        there are any clip and group.
-    vote
-        Rule by which the segments in that file decide about their clip.
-    abstain
-        Also say how many clips are answered, and how well, when only those of at least this probability are.
+        Evaluate on all spectrograms of this data folder instead, which must be rendered with the runs' settings; this
+        includes training clips if it is the data that the runs were trained on.
+    min_confidence
+        Also report coverage and accuracy when clips below this probability are rejected.
     """
-    if not runs and predictions is None:
-        raise ConfigError("there is nothing to judge; name a run, or a file with --predictions")
-    if overlap is not None:
-        if not runs or data is None or predictions is not None or abstain is not None:
-            raise ConfigError(
-                "--overlap hears the clips of runs again, and nothing else: name runs, and with --data the data that "
-                "they were trained on, but neither --predictions nor --abstain"
-            )
-        return _put_overlaps(
-            [
-                spectro.compare_overlap(run, data, overlap=overlap, fold=fold, progress=not as_json)
-                for run in runs or []
-            ],
-            as_json,
-        )
-    from spectro.evaluation.evaluate import evaluate_predictions
-
     if data is None:
-        found = [spectro.evaluate(run, fold=fold, abstain=abstain) for run in runs or []]
+        metrics = [spectro.evaluate(run, subset=subset, min_confidence=min_confidence) for run in runs]
     else:
-        from spectro.inference.classifier import predict_pictures
+        from spectro.evaluation.evaluate import evaluate_predictions
+        from spectro.inference.classifier import predict_spectrograms
 
-        found = [
-            {"run": run.name, **evaluate_predictions(predict_pictures(run, data), abstain=abstain)}
-            for run in runs or []
+        metrics = [
+            replace(evaluate_predictions(predict_spectrograms(run, data), min_confidence=min_confidence), run=run.name)
+            for run in runs
         ]
-    if predictions is not None:
-        found.append(evaluate_predictions(spectro.Predictions.load(predictions), vote=vote, abstain=abstain))
-    if as_json:
-        return put_json(found)
-    rows = [
-        (
-            f"{one.get('run', predictions)}\n{one.get('split', '')} {one['items']['clips']} clips",
-            interval(one.get("segment", {}).get("accuracy")),
-            interval(one["clip"]["accuracy"]),
-            interval(one["clip"]["macro_f1"]),
-        )
-        for one in found
-    ]
-    put_table(("run", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
-    if abstain is not None:
-        left = [(one.get("run", predictions), one["abstain"]) for one in found]
-        shown = [(name, interval(one["coverage"]), interval(one["accuracy"])) for name, one in left]
-        put_table((f"from {abstain:g} on", "clips answered", "accuracy of answers"), shown)
+    put_metrics([one.run for one in metrics], metrics, as_json)
+
+
+@command("compare")
+def compare(
+    runs: list[Path],
+    /,
+    *,
+    format: Literal["table", "md", "tex", "csv", "json"] = "table",
+    out: Path | None = None,
+) -> None:
+    """Test whether runs differ on the clips they share: paired tests, corrected for the number of pairs.
+
+    Example: spectro compare runs/resnet50-group runs/cnn5-group
+
+    Parameters
+    ----------
+    runs
+        Folders of at least two finished runs that were tested on the same clips.
+    format
+        A table to read, or text for papers and programs.
+    out
+        File to write that text to, instead of standard output.
+    """
+    if out is not None and format == "table":
+        raise ConfigError(f"--out {out} needs a --format: md, tex, csv or json")
+    comparison = spectro.compare(runs)
+    if format == "table":
+        return put_pairs(comparison.pairs)
+    from spectro.core.files import write_text
+    from spectro.reports.tables import FORMATS
+
+    text = FORMATS[format](comparison)
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+        print(f"wrote {out}")
     return None
 
 
-def _put_overlaps(found: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        return put_json(found)
-    from spectro.reports.tables import p_value
-
-    rows = [
-        (
-            one["run"],
-            interval(one["plain"]["clip"]["accuracy"]),
-            interval(one["overlapped"]["clip"]["accuracy"]),
-            interval(one["pair"]["difference"]),
-            p_value(one["pair"]["p_mcnemar"]),
-        )
-        for one in found
-    ]
-    put_table(("clip accuracy of", "as cut", "overlapping", "gain", "p"), rows)
-    return None
-
-
-@app.command(group=EVALUATION, sort_key=next(order))
+@command("ensemble")
 def ensemble(
     runs: list[Path],
     /,
     *,
     out: Path = Path("runs/ensemble"),
-    weights: str = "",
+    weights: Annotated[Sequence[float | Fit], Several] = (),
     vote: str = "soft",
     search: Flag = False,
 ) -> None:
-    """Let finished runs decide together: each pools its segments to clips, then the clips are combined.
+    """Combine finished runs into one: each votes over its segments, then the clips' probabilities are combined.
 
     Example: spectro ensemble runs/resnet50-group runs/cnn5-group --out runs/both
 
@@ -139,198 +118,21 @@ def ensemble(
     out
         Folder of the new run.
     weights
-        One number per run, as in 0.5,0.3,0.2; or fitted, per-class or stacked, by validation; or best, whichever of
-        all these does best there. By default all equal.
+        One number per run (0.5 0.3 0.2), or how to fit them on validation: fitted (per run), per-class, stacked
+        (logistic regression), or best (the best of all these there). Equal by default.
     vote
-        Rule by which the runs decide, without weights.
+        Rule by which runs are combined when there are no weights: soft, hard, log-mean, median or confident.
     search
-        Keep only those of the runs that help each other on validation; the card says how far choosing flatters.
+        Keep only runs that improve the ensemble on validation; the card reports the optimism of the selection.
     """
-    run = spectro.ensemble(runs, out=out, weights=parse_weights(weights), vote=vote, search=search)
-    put_members(run.card())
-    print(f"made {run.path}; its scores: spectro evaluate {run.path}")
+    run = spectro.ensemble(
+        runs, out=out, weights=parse_weights(weights), vote=vote, search=search, command=command_line.get()
+    )
+    put_members(run.card)
+    print(f"wrote {run.path}; next: spectro evaluate {run.path}")
 
 
-def put_members(card: dict[str, Any]) -> None:
-    """Print who decides, how that was chosen, and how far choosing flatters."""
-    rules = card.get("rules", ())
-    if rules:
-        tried = [(rule["rule"], number(rule.get("accuracy")) or rule["impossible"]) for rule in rules]
-        put_table(("rule", "accuracy on validation, fitted on other groups of it"), tried)
-    shares = [member["weight"] for member in card["members"]]
-    told = [
-        f"{number(min(one))} to {number(max(one))}, by class" if isinstance(one, list) else number(one)
-        for one in shares
-    ]
-    put_table(("member", "share"), zip((member["name"] for member in card["members"]), told, strict=True))
-    search = card.get("search")
-    if search:
-        print(f"{len(search['left_out'])} runs are left out: the vote would not gain by them on validation")
-        print(
-            f"log loss there {search['losses'][-1]:.2f}, but {search['held_out']:.2f} on clips not chosen by: "
-            f"it flatters by {search['optimism']:.2f}"
-        )
-
-
-@app.command(group=EVALUATION, sort_key=next(order))
-def recipes(names: str = "all", /, *, as_json: Json = False) -> None:
-    """List the systems of five student studies that compare can train, with the figures they printed.
-
-    Example: spectro recipes C
-
-    Parameters
-    ----------
-    names
-        Letters of studies, or names, with commas between.
-    """
-    from spectro.experiments.recipes import select
-
-    chosen = select(names)
-    if as_json:
-        return put_json([dataclasses.asdict(one) for one in chosen])
-    rows = [
-        (
-            one.name,
-            one.classical or one.model or one.name,
-            " ".join([one.feature, *(f"{key}={value}" for key, value in one.settings.items())]),
-            "-" if one.figure is None else f"{one.figure:.3f}",
-            one.note,
-        )
-        for one in chosen
-    ]
-    put_table(("recipe", "model", "feature", "accuracy", "note"), rows)
-    for study, title, protocol in dict.fromkeys((one.study, one.title, one.protocol) for one in chosen):
-        print(f"{study}: {title}. {protocol}")
-    return None
-
-
-@app.command(group=EVALUATION, sort_key=next(order))
-def compare(
-    paths: list[Path],
-    /,
-    *,
-    recipes: str | None = None,
-    split: Annotated[str, Parameter(alias="--splits")] = "group",
-    seconds: str = "",
-    seeds: int = 1,
-    epochs_cap: int = 0,
-    weights: str = "auto",
-    config_id: str | None = None,
-    runs: Path = Path("runs/systems"),
-    format: Literal["table", "md", "tex", "csv", "json"] = "table",
-    out: Path | None = None,
-) -> int:
-    """Tell runs apart on the clips they share, by paired tests; or train the systems of the studies, in one table.
-
-    Example: spectro compare runs/resnet50-group runs/cnn5-group --format md
-
-    Example: spectro compare data --recipes all --split grouped --seeds 3
-
-    Example: spectro compare data --recipes D --split grouped,segment --seconds 3,10
-
-    Parameters
-    ----------
-    paths
-        Folders of at least two finished runs that were tested on the same clips; with --recipes, one data folder.
-    recipes
-        What to train: all, letters of studies (C,E), or names (C-cnn,E-lstm); spectro recipes lists them.
-    split
-        With --recipes: names of splits, with commas between; group, clip and segment are made if they are missing.
-    seconds
-        With --recipes: lengths of the pieces to cut clips into, with commas between; by default those of data.
-    seeds
-        With --recipes: number of trainings of each system.
-    epochs_cap
-        With --recipes: longest stage of a training, in epochs; 0 = what the recipe says.
-    weights
-        With --recipes: first weights of pretrained backbones: auto, none or hub.
-    config_id
-        With --recipes: which pictures, if data holds several configurations.
-    runs
-        With --recipes: folder of the runs and of the table, as systems.csv, .json, .tex and .md.
-    format
-        A table for people, or text for papers and programs.
-    out
-        File to write that text into, instead of standard output.
-    """
-    from spectro.core.tables import write_text
-    from spectro.reports.tables import FORMATS
-
-    if recipes is None:
-        found = spectro.compare(paths)
-    else:
-        if len(paths) != 1:
-            raise ConfigError(f"--recipes takes one data folder, but {len(paths)} were given")
-        found = spectro.compare_recipes(
-            paths[0],
-            recipes=recipes,
-            splits=split.split(","),
-            seconds=parse_numbers(seconds, "seconds", "3,10"),
-            seeds=seeds,
-            epochs_cap=epochs_cap,
-            out=runs,
-            weights=weights,
-            config_id=config_id,
-            tell=lambda line: print(line, file=sys.stderr),
-            progress=True,
-        )
-        for kind, write in FORMATS.items():
-            write_text(runs / f"systems.{kind}", write(found))
-    code = SOME_FAILED if found.get("failed") else 0
-    if format != "table":
-        text = FORMATS[format](found)
-        if out:
-            write_text(out, text)
-        else:
-            print(text, end="")
-    elif recipes is None:
-        put_pairs(found["pairs"])
-    else:
-        put_systems(found)
-    return code
-
-
-def put_pairs(pairs: Sequence[dict[str, Any]]) -> None:
-    """Print the paired tests."""
-    from spectro.reports.tables import p_value
-
-    rows = [
-        (
-            f"{pair['first']}\n- {pair['second']}",
-            interval(pair["difference"]),
-            p_value(pair["p_mcnemar_holm"]),
-            p_value(pair["p_bootstrap_holm"]),
-            pair["needed"] or "-",
-        )
-        for pair in pairs
-    ]
-    put_table(("pair", "difference", "p McNemar", "p groups", "needed"), rows)
-    print("needed: test clips that it would take to tell two models apart that differ so")
-
-
-def put_systems(found: dict[str, Any]) -> None:
-    """Print the systems, the best first; how they were tested stands beside each only where it differs."""
-    models = sorted(found["models"], key=lambda one: -one["clip"]["accuracy"]["value"])
-    tests = [f"{one['split']}, pieces of {one['system']['seconds']:g} s" for one in models]
-    alike = len(set(tests)) == 1
-    rows = [
-        (
-            one["name"] if alike else f"{one['name']}\n{test}",
-            interval(one.get("segment", one["clip"])["accuracy"]),
-            interval(one["clip"]["accuracy"]),
-            number(one["clip"]["macro_f1"]["value"]),
-            number(one["system"]["figure"]) or "-",
-        )
-        for one, test in zip(models, tests, strict=True)
-    ]
-    put_table(("recipe", "segment accuracy", "clip accuracy", "macro-F1", "study"), rows)
-    if alike:
-        print(f"{models[0]['clips']} test clips, split by {tests[0]}")
-    for note in found["notes"]:
-        print(note)
-
-
-@app.command(group=EVALUATION, sort_key=next(order))
+@command("report")
 def report(
     runs: list[Path],
     /,
@@ -339,7 +141,7 @@ def report(
     data: Path | None = None,
     format: Literal["html", "md", "tex", "csv", "json"] = "html",
 ) -> None:
-    """Write one self-contained HTML page about runs: how good, how sure, on what split, and where they err.
+    """Write one self-contained HTML page about runs: metrics with intervals, the split, examples and errors.
 
     Example: spectro report runs/resnet50-group runs/both --out report.html
 
@@ -350,9 +152,9 @@ def report(
     runs
         Folders of finished runs.
     out
-        The file; by default report.html, or report with the format's ending.
+        The file; by default report.FORMAT.
     data
-        Data folder with the pictures and the source of the sounds, if it is not where the runs' cards say.
+        Data folder with the spectrograms, if it has moved since training.
     format
         The page, or only its table of models as text for papers and programs.
     """
@@ -360,16 +162,214 @@ def report(
     print(f"wrote {path}")
 
 
-def parse_weights(text: str) -> Any:
-    """Return None, a way of fitting, or numbers; raises ConfigError when it is neither."""
-    if text[:1].isalpha():
-        return text
-    return parse_numbers(text, "weights", "0.5,0.5") or None
+@command("crossval")
+def crossval(
+    runs: list[Path],
+    /,
+    *,
+    against: Annotated[list[Path] | None, Several] = None,
+    as_json: Json = False,
+) -> None:
+    """Summarize the folds of a cross-validation (pooled), or several seeds of one split (mean and deviation).
+
+    Example: spectro crossval runs/tuned-1 runs/tuned-2 --against runs/probe-1 runs/probe-2
+
+    Parameters
+    ----------
+    runs
+        Folders of runs of one recipe that differ only in their fold, or only in their seed.
+    against
+        Runs of another recipe on the same folds in the same order, to test the difference: corrected t-test of Nadeau
+        and Bengio, and paired tests on all clips pooled.
+    """
+    summary = spectro.summarize(runs)
+    test = spectro.compare_folds(runs, against) if against else None
+    if as_json:
+        return put_json(summary.to_dict() | ({"against": test.to_dict()} if test else {}))
+    put_spread(f"over {summary.runs} {summary.kind}", summary)
+    if test:
+        put_fold_test(test)
+    return None
 
 
-def parse_numbers(text: str, name: str, example: str) -> list[float]:
-    """Return numbers with commas between; raises ConfigError when they are not."""
-    try:
-        return [float(number) for number in text.split(",")] if text else []
-    except ValueError:
-        raise ConfigError(f"{name} are '{text}', but must be numbers with commas between, as in {example}") from None
+@command("tta")
+def tta(
+    runs: list[Path],
+    /,
+    *,
+    data: Path,
+    overlap: float = 0.5,
+    subset: EvaluatedSubset = "test",
+    as_json: Json = False,
+) -> None:
+    """Test-time augmentation: compare runs with themselves when segments overlap, so that more of them vote.
+
+    Example: spectro tta runs/resnet50-group --data data --overlap 0.5
+
+    Parameters
+    ----------
+    runs
+        Folders of finished runs.
+    data
+        The data folder that the runs were trained on; the audio is read from its source.
+    overlap
+        Share of a segment that the next one repeats, from 0 up to 1.
+    subset
+        Which clips; choose an overlap on val, then report it on test.
+    """
+    results = [spectro.compare_overlap(run, data, overlap=overlap, subset=subset, progress=not as_json) for run in runs]
+    if as_json:
+        return put_json([one.to_dict() for one in results])
+    from spectro.reports.tables import p_value
+
+    rows = [
+        (
+            one.run,
+            interval(one.plain.clip.accuracy),
+            interval(one.overlapped.clip.accuracy),
+            interval(one.pair.difference),
+            p_value(one.pair.p_mcnemar),
+        )
+        for one in results
+    ]
+    put_table(("run", "clip accuracy", "with overlap", "gain", "p"), rows)
+    return None
+
+
+@command("label-issues")
+def label_issues(
+    runs: list[Path], /, *, subset: EvaluatedSubset = "test", out: Path | None = None, as_json: Json = False
+) -> None:
+    """List clips whose labels may be wrong, by models that did not train on them; needs cleanlab.
+
+    Example: spectro label-issues runs/cnn5-group-1 runs/cnn5-group-2 --out issues.csv
+
+    Parameters
+    ----------
+    runs
+        Folders of the runs of a cross-validation; each is used for its own test clips only.
+    subset
+        Which predictions to use.
+    out
+        CSV file to write.
+    """
+    issues = spectro.find_label_issues(runs, subset=subset)
+    if out is not None:
+        from spectro.evaluation.label_issues import write_label_issues
+
+        write_label_issues(out, issues)
+    if as_json:
+        return put_json([issue.to_dict() for issue in issues])
+    rows = [
+        (i.clip, i.label, i.suggested, f"{i.label_probability:.2f}", f"{i.suggested_probability:.2f}") for i in issues
+    ]
+    put_table(("clip", "label", "suggested", "p(label)", "p(suggested)"), rows)
+    print(f"{len(issues)} possible label issues; listen before changing a label")
+    return None
+
+
+@command("evaluate-predictions")
+def evaluate_file(
+    file: Path, /, *, vote: str = "soft", min_confidence: float | None = None, as_json: Json = False
+) -> None:
+    """Compute the same metrics from the predictions of any other program.
+
+    Example: spectro evaluate-predictions predictions.csv
+
+    Parameters
+    ----------
+    file
+        CSV file with the columns id, truth and one per label, and optionally clip and group.
+    vote
+        Rule by which the segments of a clip vote: soft, hard, log-mean, median or confident.
+    min_confidence
+        Also report coverage and accuracy when clips below this probability are rejected.
+    """
+    from spectro.evaluation.evaluate import evaluate_predictions
+
+    metrics = evaluate_predictions(spectro.Predictions.load(file), vote=vote, min_confidence=min_confidence)
+    put_metrics([str(file)], [metrics], as_json)
+
+
+def put_metrics(names: Sequence[str], metrics: Sequence[Metrics], as_json: bool) -> None:
+    """Print the metrics that matter most of each run, or all as JSON."""
+    if as_json:
+        return put_json([one.to_dict() for one in metrics])
+    rows = [
+        (
+            f"{name}\n{one.split} {one.items.clips} clips".replace("\n ", "\n"),
+            interval(one.segment.accuracy if one.segment else None),
+            interval(one.clip.accuracy),
+            interval(one.clip.macro_f1),
+        )
+        for name, one in zip(names, metrics, strict=True)
+    ]
+    put_table(("run", "segment accuracy", "clip accuracy", "clip macro-F1"), rows)
+    selective = [(name, one.selective) for name, one in zip(names, metrics, strict=True) if one.selective]
+    if selective:
+        title = f"confidence {selective[0][1].threshold:g} or more"
+        put_table(
+            (title, "coverage", "accuracy"),
+            [(name, interval(one.coverage), interval(one.accuracy)) for name, one in selective],
+        )
+    return None
+
+
+def put_pairs(pairs: Sequence[PairTest]) -> None:
+    """Print paired tests."""
+    from spectro.reports.tables import p_value
+
+    rows = [
+        (
+            f"{pair.first}\n- {pair.second}",
+            interval(pair.difference),
+            p_value(pair.p_mcnemar_holm),
+            p_value(pair.p_bootstrap_holm),
+            pair.needed or "-",
+        )
+        for pair in pairs
+    ]
+    put_table(("pair", "difference", "p McNemar", "p groups", "needed"), rows)
+    print("difference in clip accuracy; p values are corrected for the number of pairs (Holm)")
+    print("needed = test clips required to detect this difference (power 0.8)")
+
+
+def put_members(card: Card) -> None:
+    """Print the members of an ensemble with their shares, and how optimistic the selection is."""
+    if card.rules:
+        rows = [(rule.rule, number(rule.accuracy) or rule.impossible) for rule in card.rules]
+        put_table(("rule", "cross-validated accuracy on validation"), rows)
+    put_table(("member", "share"), [(member.name, share(member)) for member in card.members])
+    selection = card.selection
+    if selection:
+        print(f"{len(selection.left_out)} runs are left out: they do not improve the ensemble on validation")
+        print(
+            f"log loss on validation {selection.losses[-1]:.2f}, {selection.held_out:.2f} on clips held out from the "
+            f"selection: optimism {selection.optimism:.2f}"
+        )
+
+
+def share(member: Member) -> str:
+    """Format the weight of a member, which may differ between classes."""
+    if isinstance(member.weight, tuple):
+        return f"{number(min(member.weight))} to {number(max(member.weight))}, by class"
+    return number(member.weight)
+
+
+def put_fold_test(test: FoldTest) -> None:
+    """Print how two recipes differ on the same folds."""
+    from spectro.reports.tables import p_value
+
+    print(f"clip accuracy, first - second: {test.difference:+.3f}, t = {test.t:.2f}, p {p_value(test.p)}")
+    if test.pooled:
+        pooled = f"{interval(test.pooled.difference)}, p {p_value(test.pooled.p_mcnemar)} (McNemar)"
+        print(f"all clips pooled: {pooled}, {p_value(test.pooled.p_bootstrap)} (groups)")
+
+
+def parse_weights(weights: Sequence[float | Fit]) -> Fit | list[float] | None:
+    """Return a way of fitting, numbers, or None; raises ConfigError for a mixture of both."""
+    numbers = [weight for weight in weights if not isinstance(weight, str)]
+    words = [weight for weight in weights if isinstance(weight, str)]
+    if len(words) > 1 or (words and numbers):
+        raise ConfigError(f"weights are {' '.join(map(str, weights))}, but must be one number per run, or one word")
+    return words[0] if words else numbers or None

@@ -1,123 +1,22 @@
-"""Commands that draw: maps of clips, values of features by class, the figures of a run."""
+"""The group `plot`: charts of a run, maps of clips, feature values by class, and learning curves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Annotated, Literal
 
 import spectro
-from spectro.cli.app import EVALUATION, Json, app, order, put_json
-
-if TYPE_CHECKING:
-    from spectro.core.config import Config
-
-Set = Annotated[str, Parameter(name="--set")]
+from spectro.cli.app import Json, Several, command, interval, put_json, put_table
+from spectro.cli.data import feature_config
+from spectro.core.config import ModelConfig
 
 
-@app.command(name="map", group=EVALUATION, sort_key=next(order))
-def draw_map(
-    source: Path,
-    /,
-    *,
-    feature: str = "stats",
-    values: Set = "",
-    backbone: str = "",
-    weights: str = "auto",
-    methods: str = "pca,t-sne",
-    out: Path = Path("map.svg"),
-    data: Path | None = None,
-    config_id: str | None = None,
-    as_json: Json = False,
-) -> None:
-    """Draw every clip as a point, coloured by class, and say whether neighbours from other groups are of one class.
+@command("plot run")
+def run(run: Path, /, *, out: Path | None = None, format: Literal["svg", "png"] = "svg") -> None:
+    """Draw a run's confusion matrix, scores per class, training curves and calibration.
 
-    Example: spectro map data --feature stats --set D --out map.svg
-
-    Example: spectro map data --backbone mobilenetv2_100
-
-    Example: spectro map runs/resnet50-group
-
-    Parameters
-    ----------
-    source
-        Folder that render made; or of a finished run, whose feature map is drawn, its test clips standing out.
-    feature
-        Name of a feature that is one vector a segment.
-    values
-        With stats: C, D, D57, or names of features with + between (mfcc+chroma); C by default.
-    backbone
-        A timm model whose feature map of the pictures is drawn instead, frozen.
-    weights
-        Its weights: auto, none, hub, or a file.
-    methods
-        pca, t-sne, umap (needs umap-learn), with commas between.
-    out
-        SVG or PNG to write.
-    data
-        Data folder of a run, if it is not where the run's card says.
-    config_id
-        Which pictures, if a data folder holds several configurations.
-    """
-    made = spectro.draw_map(
-        source,
-        out,
-        feature=feature,
-        config=settings(feature, values),
-        backbone=backbone,
-        weights=weights,
-        methods=methods.split(","),
-        data=data,
-        config_id=config_id,
-    )
-    if as_json:
-        return put_json(made.to_dict())
-    print(f"wrote {out}: {made.vectors.title}, {len(made.vectors.clips)} clips")
-    print(made.agreement or "All clips come from one group, so no neighbour from elsewhere can be asked.")
-    return None
-
-
-@app.command(name="boxes", group=EVALUATION, sort_key=next(order))
-def draw_boxes(
-    data: Path,
-    /,
-    *,
-    columns: str = "tempo",
-    feature: str = "stats",
-    values: Set = "",
-    out: Path = Path("boxes.svg"),
-    config_id: str | None = None,
-) -> None:
-    """Draw values of a feature by class, as box plots over the means of the clips.
-
-    Example: spectro boxes data --columns tempo,centroid_mean --out tempo.svg
-
-    Parameters
-    ----------
-    data
-        Folder that render made.
-    columns
-        Names of values with commas between, or all.
-    feature
-        Name of a feature that is one vector a segment.
-    values
-        With stats: C, D, D57, or names of features with + between (mfcc+chroma); C by default.
-    out
-        SVG or PNG to write.
-    config_id
-        Which pictures' segments, if data holds several configurations.
-    """
-    names = [] if columns == "all" else columns.split(",")
-    config = settings(feature, values)
-    print(f"wrote {spectro.draw_boxes(data, out, columns=names, feature=feature, config=config, config_id=config_id)}")
-
-
-@app.command(name="plots", group=EVALUATION, sort_key=next(order))
-def draw_run(run: Path, /, *, out: Path | None = None, kind: Literal["svg", "png"] = "svg") -> None:
-    """Draw a run's figures: confusion matrix, scores by class, training curves, calibration.
-
-    Example: spectro plots runs/resnet50-group --out plots --kind png
+    Example: spectro plot run runs/resnet50-group --out plots --format png
 
     Parameters
     ----------
@@ -125,22 +24,150 @@ def draw_run(run: Path, /, *, out: Path | None = None, kind: Literal["svg", "png
         Folder of a finished run.
     out
         Folder to write into; by default RUN/plots.
-    kind
-        Kind of figure.
+    format
+        Format of the files.
     """
-    for path in spectro.draw_run(run, out or run / "plots", kind=kind):
+    for path in spectro.draw_run(run, out or run / "plots", kind=format):
         print(f"wrote {path}")
 
 
-def settings(feature: str, values: str) -> Config | None:
-    """Return the settings that --set means, or None for the feature's own; raises ConfigError where there is no set."""
-    if not values:
-        return None
-    from spectro.audio.features.stats import StatsConfig
-    from spectro.core.errors import ConfigError
+@command("plot map")
+def draw_map(
+    source: Path,
+    /,
+    *,
+    feature: str = "stats",
+    stats_set: str = "",
+    backbone: str = "",
+    weights: str = "auto",
+    methods: Annotated[Sequence[str], Several] = ("pca", "t-sne"),
+    out: Path = Path("map.svg"),
+    data: Path | None = None,
+    config_id: str | None = None,
+    as_json: Json = False,
+) -> None:
+    """Draw every clip as a point coloured by class (PCA, t-SNE, UMAP), and report how often neighbours share a class.
 
-    if feature != "stats":
-        raise ConfigError(
-            f"--set {values} says which values stats takes, but the feature is '{feature}'; leave one out"
-        )
-    return StatsConfig(set=values)
+    Example: spectro plot map data --feature stats --stats-set D --out map.svg
+
+    Example: spectro plot map data --backbone mobilenetv2_100
+
+    Example: spectro plot map runs/resnet50-group
+
+    Parameters
+    ----------
+    source
+        Folder made by spectro render; or a finished run, to draw its embeddings with the test clips marked.
+    feature
+        Name of a feature that is a vector: stats or tempo.
+    stats_set
+        What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
+    backbone
+        A timm model whose embeddings are drawn instead of a feature.
+    weights
+        Its pretrained weights: auto, none, hub, or a file.
+    methods
+        pca, t-sne or umap (needs umap-learn); several are drawn side by side.
+    out
+        SVG or PNG to write.
+    data
+        Data folder of a run, if it has moved since training.
+    config_id
+        Which spectrograms, if a data folder holds several configurations.
+    """
+    clip_map = spectro.draw_map(
+        source,
+        out,
+        feature=feature,
+        config=feature_config(feature, stats_set),
+        backbone=backbone,
+        weights=weights,
+        methods=methods,
+        data=data,
+        config_id=config_id,
+    )
+    if as_json:
+        return put_json(clip_map.to_dict())
+    print(f"wrote {out}: {clip_map.vectors.title}, {len(clip_map.vectors.clips)} clips")
+    print(clip_map.agreement or "All clips are of one group, so there are no neighbours from other groups.")
+    return None
+
+
+@command("plot features")
+def features(
+    data: Path,
+    /,
+    *,
+    values: Annotated[Sequence[str], Several] = ("tempo",),
+    feature: str = "stats",
+    stats_set: str = "",
+    out: Path = Path("features.svg"),
+    config_id: str | None = None,
+) -> None:
+    """Draw values of a feature by class, as box plots over the means of clips.
+
+    Example: spectro plot features data --values tempo centroid_mean --out tempo.svg
+
+    Parameters
+    ----------
+    data
+        Folder made by spectro render.
+    values
+        Names of values of the feature, or all.
+    feature
+        Name of a feature that is a vector: stats or tempo.
+    stats_set
+        What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
+    out
+        SVG or PNG to write.
+    config_id
+        Whose segments, if data holds several configurations of spectrograms.
+    """
+    names = () if "all" in values else values
+    config = feature_config(feature, stats_set)
+    print(f"wrote {spectro.draw_boxes(data, out, columns=names, feature=feature, config=config, config_id=config_id)}")
+
+
+@command("plot learning-curve")
+def learning_curve(
+    data: Path,
+    /,
+    *,
+    split: str = "group",
+    backbone: str = ModelConfig().name,
+    weights: str = "auto",
+    config_id: str | None = None,
+    out: Path = Path("learning-curve.svg"),
+    as_json: Json = False,
+) -> None:
+    """Draw clip accuracy against the number of training groups, for logistic regression on frozen features.
+
+    Example: spectro plot learning-curve data --backbone resnet50 --out curve.svg
+
+    Parameters
+    ----------
+    data
+        Folder made by spectro render and spectro split.
+    split
+        Name of the split.
+    backbone
+        A timm model whose features are used without training it.
+    weights
+        Pretrained weights: auto, none, hub, or a file.
+    config_id
+        Which spectrograms, if data holds several configurations.
+    out
+        SVG or PNG to write; the points go beside it as CSV.
+    """
+    from spectro.experiments.learning_curve import save_curve
+    from spectro.plots.learning_curve import draw_learning_curve
+
+    model = ModelConfig(name=backbone)
+    curve = spectro.learning_curve(data, split=split, model=model, weights=weights, config_id=config_id)
+    figure, table = draw_learning_curve(curve, out), save_curve(curve, out.with_suffix(".csv"))
+    if as_json:
+        return put_json(curve.to_dict())
+    rows = [(p.kind, f"{p.share:.2f}", f"{p.groups:.0f}", interval(p.accuracy)) for p in curve.points]
+    put_table(("kind", "share", "training groups", "clip accuracy"), rows)
+    print(f"wrote {figure} and {table}; extrapolated points are a guess (inverse power law)")
+    return None

@@ -1,35 +1,58 @@
-"""Commands that use a finished run on sounds of your own, or pass it on."""
+"""Commands that use a finished run on new audio: predict and explain."""
 
 from __future__ import annotations
 
-import csv
+import io
+import json
 import sys
-from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 import spectro
-from spectro.cli.app import SERVING, Flag, Json, app, complain_of, order, put_json, put_table
+from spectro.cli.app import Json, command, complain_of, put_json, put_table
+from spectro.core.errors import ConfigError
+from spectro.core.files import csv_text, write_bytes
+
+if TYPE_CHECKING:
+    from spectro.inference.predict import Answer, Predicted
+
+STDOUT = Path("-")
 
 
-@app.command(group=SERVING, sort_key=next(order))
+def require_path(_: object, path: Path | None) -> None:
+    """Refuse an option where the path of an output should be; raises ValueError, which the command line reports."""
+    if path is not None and path != STDOUT and str(path).startswith("-"):
+        raise ValueError(f"it needs a path, but {path} follows; write - for standard output")
+
+
+Output = Annotated[
+    Path | None,
+    Parameter(name_transform=lambda name: name.removeprefix("as_"), allow_leading_hyphen=True, validator=require_path),
+]
+Row = tuple[str, float | None, str | None, float, *tuple[float, ...]]
+
+
+@command("predict")
 def predict(
     run: Path,
     files: list[Path],
     /,
     *,
     overlap: float | None = None,
-    abstain: float = 0.0,
+    min_confidence: float = 0.0,
     device: str = "auto",
-    as_json: Json = False,
-    as_csv: Annotated[bool, Parameter(name="--csv", negative="")] = False,
+    as_csv: Output = None,
+    as_json: Output = None,
+    as_parquet: Output = None,
 ) -> int:
     """Classify audio files with a finished run; every setting comes from the run's card.
 
     Example: spectro predict runs/resnet50-group song.mp3
+
+    Example: spectro predict runs/resnet50-group music --csv predictions.csv
 
     Parameters
     ----------
@@ -38,37 +61,41 @@ def predict(
     files
         Audio files, or folders of them.
     overlap
-        Share of a segment that the next one repeats, so that more segments vote; by default what the card says.
-    abstain
-        Probability below which a file is given no label; spectro evaluate --abstain says what that buys.
+        Share of a segment that the next one repeats, so that more segments vote; by default as in the run's card.
+    min_confidence
+        Give no label to files below this probability; spectro evaluate --min-confidence reports the effect.
     device
         auto, cpu, cuda or mps.
     as_csv
-        Print CSV: a line per file (start empty) and a line per segment, with the probability of every class.
+        CSV file to write instead of printing a table (- for standard output): a row per file, whose start is empty, and
+        per segment, with the probability of every class.
+    as_json
+        JSON file to write, - for standard output.
+    as_parquet
+        Parquet file to write, with the columns of --csv; needs pyarrow.
     """
-    said = spectro.predict(
-        run, files, overlap=overlap, abstain=abstain, device=device, progress=not (as_json or as_csv)
+    outputs = [(to_csv, as_csv), (to_json, as_json), (to_parquet, as_parquet)]
+    wanted = [(convert, path) for convert, path in outputs if path is not None]
+    predicted = spectro.predict(
+        run,
+        files,
+        overlap=overlap,
+        min_confidence=min_confidence,
+        device=device,
+        progress=all(path != STDOUT for _, path in wanted),
     )
-    answers = said.to_dict()
-    if as_json:
-        put_json({"run": str(run), **answers})
-    elif as_csv:
-        write = csv.writer(sys.stdout, lineterminator="\n").writerow
-        write(("file", "start", "label", "probability", *answers["labels"]))
-        for answer in answers["files"]:
-            for one in ({**answer, "start": ""}, *answer["segments"]):
-                chances = (f"{one['probabilities'][label]:.6f}" for label in answers["labels"])
-                write((answer["file"], one["start"], one["label"], f"{one['probability']:.6f}", *chances))
-    else:
+    for convert, path in wanted:
+        write(convert(predicted), path)
+    if not wanted:
         rows = [
-            (answer["file"], answer["label"] or "unsure", f"{answer['probability']:.2f}", timeline(answer["segments"]))
-            for answer in answers["files"]
+            (answer.source, label(answer, predicted) or "unsure", f"{answer.probability:.2f}", timeline(answer))
+            for answer in predicted.answers
         ]
         put_table(("file", "label", "probability", "timeline"), rows)
-    return complain_of(said.failed)
+    return complain_of(predicted.failed)
 
 
-@app.command(group=SERVING, sort_key=next(order))
+@command("explain")
 def explain(
     run: Path,
     file: Path,
@@ -80,7 +107,7 @@ def explain(
     device: str = "auto",
     as_json: Json = False,
 ) -> None:
-    """Show what in a sound decided: Grad-CAM, a check by blacking out, and the sound of only what mattered.
+    """Explain a prediction with Grad-CAM, an occlusion check and audio of the important region.
 
     Example: spectro explain runs/resnet50-group song.mp3 --out explained
 
@@ -91,69 +118,86 @@ def explain(
     file
         Audio file.
     out
-        Folder for the figure, the sounds and the figures.
+        Folder for the figure, the audio and the values.
     label
-        Class to explain; by default the one that the file is given.
+        Class to explain; by default the predicted one.
     start
-        A time within the segment to look at, in seconds; by default the segment that speaks most for the class.
+        A time within the segment to explain, in seconds; by default the segment with the highest probability.
     device
         auto, cpu, cuda or mps.
     """
     from spectro.plots.explanation import save_explanation
 
-    made = spectro.explain(run, file, label=label, start=start, device=device)
-    figure, *_ = save_explanation(made, out)
+    explanation = spectro.explain(run, file, label=label, start=start, device=device)
+    figure, *_ = save_explanation(explanation, out)
     if as_json:
-        return put_json({**made.to_dict(), "figure": str(figure)})
-    print(f"{made.label}: {made.probability:.2f} at {made.start:g} s, {made.clip_probability:.2f} in the whole file")
-    areas = ((order, f"{curve.area:.3f}") for order, curve in made.deletions.items())
-    put_table(("blacked out in the order of", "area under the deletion curve (less is better)"), areas)
-    print(f"{made.verdict}.")
-    print(f"wrote {figure} and the sounds beside it")
+        return put_json({**explanation.to_dict(), "figure": str(figure)})
+    clip = f"{explanation.clip_probability:.2f} in the whole file"
+    print(f"{explanation.label}: {explanation.probability:.2f} at {explanation.start:g} s, {clip}")
+    areas = ((order, f"{curve.area:.3f}") for order, curve in explanation.deletions.items())
+    put_table(("regions removed in the order of", "area under the deletion curve (lower is better)"), areas)
+    print(f"{explanation.verdict}.")
+    print(f"wrote {figure} and the audio beside it")
     return None
 
 
-@app.command(group=SERVING, sort_key=next(order))
-def card(run: Path, /, *, out: Path | None = None, data_licence: str = "") -> None:
-    """Write the Markdown model card of a run: data, split, leaks, figures with intervals, limits, licences, use.
-
-    Example: spectro card runs/resnet50-group --data-licence CC-BY-4.0
-
-    Parameters
-    ----------
-    run
-        Folder of a run that was evaluated.
-    out
-        The file; by default README.md in the run's folder.
-    data_licence
-        Licence of the sound that the model learnt from.
-    """
-    from spectro.reports.model_card import save_card
-
-    print(f"wrote {save_card(run, out=out, data_licence=data_licence)}")
+def label(answer: Answer, predicted: Predicted) -> str | None:
+    """Return the label of a file, or None where it is below the wanted confidence."""
+    return answer.label if answer.probability >= predicted.min_confidence else None
 
 
-@app.command(group=SERVING, sort_key=next(order))
-def push(run: Path, target: str, /, *, private: Flag = False, data_licence: str = "") -> None:
-    """Upload a run to the Hugging Face hub: weights, card and model card, never checkpoints or predictions.
-
-    Example: spectro push runs/resnet50-group hf:owner/name
-
-    Parameters
-    ----------
-    run
-        Folder of a finished run that holds one network and was evaluated.
-    target
-        hf:owner/name; the repository is made if it is not there.
-    private
-        Make it visible to its owner only, if it is made.
-    data_licence
-        Licence of the sound that the model learnt from, for the model card if there is none yet.
-    """
-    print(f"uploaded to {spectro.push(run, target, private=private, data_licence=data_licence)}")
+def table(predicted: Predicted) -> tuple[tuple[str, ...], list[Row]]:
+    """Return columns and rows: one row per file, without a start, followed by one per segment."""
+    rows: list[Row] = []
+    for answer in predicted.answers:
+        rows.append((answer.source, None, label(answer, predicted), answer.probability, *answer.probs.tolist()))
+        for start, probs in zip(answer.starts, answer.segment_probs, strict=True):
+            best = int(probs.argmax())
+            rows.append((answer.source, start, answer.labels[best], float(probs[best]), *probs.tolist()))
+    return ("file", "start", "label", "probability", *predicted.labels), rows
 
 
-def timeline(segments: Sequence[dict[str, Any]]) -> str:
-    """Say what was heard when, as `"0:00 rock, 0:30 jazz"`: one entry for each change of label."""
-    heard = [(label, next(alike)) for label, alike in groupby(segments, key=lambda segment: segment["label"])]
-    return ", ".join(f"{int(one['start'] // 60)}:{int(one['start'] % 60):02} {label}" for label, one in heard)
+def to_csv(predicted: Predicted) -> bytes:
+    """Return predictions as CSV, probabilities with six decimals."""
+    columns, rows = table(predicted)
+    return csv_text(columns, [(*row[:3], *(f"{value:.6f}" for value in row[3:])) for row in rows]).encode()
+
+
+def to_json(predicted: Predicted) -> bytes:
+    """Return predictions as JSON."""
+    return (json.dumps(predicted.to_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def to_parquet(predicted: Predicted) -> bytes:
+    """Return predictions as Parquet; raises ConfigError without pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or use --csv") from None
+    columns, rows = table(predicted)
+    kinds = [pyarrow.string(), pyarrow.float64(), pyarrow.string(), *[pyarrow.float64()] * (len(columns) - 3)]
+    arrays = [pyarrow.array([row[item] for row in rows], kind) for item, kind in enumerate(kinds)]
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(arrays, names=columns), buffer)
+    return buffer.getvalue()
+
+
+def write(data: bytes, path: Path) -> None:
+    """Write a file whole or not at all, or standard output where the path is -."""
+    if path == STDOUT:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    else:
+        write_bytes(path, data)
+        print(f"wrote {path}")
+
+
+def timeline(answer: Answer) -> str:
+    """Format the predicted classes over time, as `"0:00 rock, 0:30 jazz"`: one entry for each change of label."""
+    labels = [
+        (start, answer.labels[int(probs.argmax())])
+        for start, probs in zip(answer.starts, answer.segment_probs, strict=True)
+    ]
+    changes = [next(same) for _, same in groupby(labels, key=lambda entry: entry[1])]
+    return ", ".join(f"{int(start // 60)}:{int(start % 60):02} {name}" for start, name in changes)

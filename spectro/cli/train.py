@@ -1,57 +1,33 @@
-"""Commands that make models: what there is to choose from, and training."""
+"""Commands about models: training, and the group `models`."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, ArgumentCollection, Parameter, Token
 
 import spectro
-from spectro.cli.app import SOME_FAILED, TRAINING, Flag, Json, app, fields, interval, order, put_json, put_table, speaks
-from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.cli.app import Flag, Json, command, command_line, fields, interval, is_first_process, put_json, put_table
+from spectro.cli.data import feature_config
+from spectro.core.config import ClassicalConfig, FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.training.presets import PRESETS, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spectro.core.runs import Run
+    from spectro.evaluation.results import Estimate, Level, RunSummary
 
-
-@app.command(group=TRAINING, sort_key=next(order))
-def models(
-    pattern: Annotated[str, Parameter(name="--filter")] = "", *, show: str | None = None, as_json: Json = False
-) -> None:
-    """List models with what they eat, their size, their cost, and whether weights are at hand.
-
-    Example: spectro models "resnet*"
-
-    Example: spectro models --show resnet50
-
-    Parameters
-    ----------
-    pattern
-        Names to list, * for anything; by default our own networks and those whose weights are at hand.
-    show
-        One model, with all that is known of it.
-    """
-    from spectro.models.catalogue import catalogue, entry
-
-    if show is not None:
-        facts = dataclasses.asdict(entry(show))
-        return put_json(facts) if as_json else put_table(("fact", "value"), facts.items())
-    entries = list(catalogue(pattern))
-    if as_json:
-        return put_json([dataclasses.asdict(entry) for entry in entries])
-    rows = [(one.name, f"{one.parameters / 1e6:.2f} M", f"{one.gmacs:.2f}", one.weights, one.eats) for one in entries]
-    put_table(("model", "parameters", "GMACs", "weights", "eats"), rows)
-    return None
+CLASSICAL = "Classical models"
 
 
 def fill_in(program: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Set the options that were not given: by --preset, then as in the card of the run that --like names."""
+    """Set the options that were not given: by --preset, then from the card of the run that --from names."""
 
     def given(option: str) -> str:
         tokens = arguments[option].tokens
@@ -60,204 +36,268 @@ def fill_in(program: App, commands: tuple[str, ...], arguments: ArgumentCollecti
     def fill(values: Mapping[str, Any], source: str) -> None:
         for name, value in values.items():
             option = "--" + name.replace("_", "-")
-            if not arguments[option].tokens:
+            if value is not None and not arguments[option].tokens:
                 arguments[option].append(Token(keyword=option, value=str(value), source=source))
 
-    preset, like = given("--preset"), given("--like")
-    fill(PRESETS.get(preset, {}), f"--preset {preset}")  # an unknown one is complained of when it is converted
-    if like:
-        network, config, split = settings_of(like)
+    preset, run = given("--preset"), given("--from")
+    fill(PRESETS.get(preset, {}), f"--preset {preset}")  # an unknown one is reported when it is converted
+    if run:
+        network, config, split = settings_of(run)
         settings = network.to_dict() | config.to_dict() | {"split": split}
-        fill({"backbone": settings.pop("name"), **settings}, f"--like {like}")
+        fill({"backbone": settings.pop("name"), **settings}, f"--from {run}")
 
 
-@app.command(group=TRAINING, sort_key=next(order), config=fill_in)
+@command("finetune", config=fill_in)
 def finetune(
     data: Path,
     /,
     *,
     model: str | None = None,
-    network: Annotated[ModelConfig, fields("Model", name="backbone")] = ModelConfig(),  # noqa: B008
+    network: Annotated[ModelConfig, fields("Network", name="backbone")] = ModelConfig(),  # noqa: B008
+    feature: str = "auto",
+    stats_set: str = "",
     weights: str = "auto",
     split: str = "group",
     out: Path | None = None,
     config_id: str | None = None,
     preset: Literal["quick", "standard", "thorough"] = "standard",
-    like: Path | None = None,
+    like: Annotated[Path | None, Parameter(name="--from")] = None,
     seeds: int = 1,
     tensorboard: Flag = False,
     mlflow: Flag = False,
     config: Annotated[FinetuneConfig, fields("Training")] = FinetuneConfig(),  # noqa: B008
+    search: Annotated[bool, Parameter(group=CLASSICAL)] = True,
+    search_folds: Annotated[int, Parameter(group=CLASSICAL)] = ClassicalConfig().folds,
 ) -> None:
-    """Train a model: the head on a frozen backbone, then all layers at a lower rate; or a custom CNN from scratch.
+    """Fine-tune a pretrained network (first its head, then all layers), or train a model from scratch.
 
     Example: spectro finetune data --backbone resnet50
 
     Example: spectro finetune data --model cnn5 --epochs 40
+
+    Example: spectro finetune data --model svm --feature stats
 
     Example: torchrun --nproc-per-node 2 -m spectro finetune data --backbone resnet50
 
     Parameters
     ----------
     data
-        Folder that render and split made.
+        Folder made by spectro render and spectro split.
     model
-        The same as --backbone.
+        The same as --backbone, or a classical model such as svm; spectro models list shows all.
+    feature
+        Input of the model: mel (the spectrogram images), mfcc, chroma, stats, ...; auto is mel for networks and stats
+        for classical models.
+    stats_set
+        What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
     weights
-        Pretrained weights: auto (a package that ships them, a local cache, the hub), none, hub, or a file.
+        Pretrained weights: auto (an installed package, a local cache, the hub), none, hub, or a file.
     split
         Name of the split.
     out
-        Folder of the run; by default runs/BACKBONE-SPLIT.
+        Folder of the run; by default runs/MODEL-SPLIT.
     config_id
-        Which pictures, if data holds several configurations.
+        Which spectrograms, if data holds several configurations.
     preset
-        Several settings at once: quick trains the head alone, thorough longer and on more views. What is given as an
-        option of its own counts.
+        Several settings at once: quick trains the head only, thorough trains longer with more augmented views. Options
+        given explicitly take precedence.
     like
-        Folder of a finished run, whose model, training and split are the defaults.
+        Folder of a finished run whose model, training settings and split become the defaults.
     seeds
-        How many runs to train, from --seed upwards, each in a folder seed-NUMBER of --out.
+        Number of runs to train, with seeds counting up from --seed, each in a folder seed-NUMBER of --out.
     tensorboard
         Also write each epoch for TensorBoard, into the run's folder.
     mlflow
         Also log each epoch to MLflow.
+    search
+        Search the model's settings by cross-validation on the training set.
+    search_folds
+        Number of folds of that cross-validation; no group is in two of them.
     """
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}, but must be at least 1")
-    network = dataclasses.replace(network, name=model) if model is not None else network
+    network = dataclasses.replace(network, name=model or network.name)
+    tracking = [name for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)) if wanted]
+    fitting = ClassicalConfig(search=search, folds=search_folds)
+    train, settings, default = trainer(network, weights, tracking, config, fitting)
+    feature = default if feature == "auto" else feature
     out = out or Path("runs", f"{network.name}-{split}")
-    track = [name for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)) if wanted]
     runs = [
-        spectro.finetune(
+        train(
             data,
             out=out / f"seed-{seed}" if seeds > 1 else out,
-            model=network,
-            config=dataclasses.replace(config, seed=seed),
+            config=dataclasses.replace(settings, seed=seed),
+            feature=feature,
+            feature_config=feature_config(feature, stats_set),
             split=split,
-            weights=weights,
             config_id=config_id,
-            track=track,
             progress=True,
+            command=command_line.get(),
         )
         for seed in range(config.seed, config.seed + seeds)
     ]
-    if not speaks():
-        return
-    for run in runs:
-        print(f"trained {run.path}; its scores: spectro evaluate {run.path}")
-    if len(runs) > 1:
-        put_spread(runs)
+    if is_first_process():
+        put_runs(runs)
 
 
-def put_spread(runs: Sequence[Run]) -> None:
-    """Print mean and deviation of the test figures of runs that differ in their seed."""
-    from spectro.evaluation.crossval import summarize
+def trainer(
+    network: ModelConfig, weights: str, tracking: Sequence[str], config: FinetuneConfig, fitting: ClassicalConfig
+) -> tuple[Callable[..., Run], FinetuneConfig | ClassicalConfig, str]:
+    """Return the function that trains this kind of model, its settings, and the feature that it takes by default.
 
-    spread = summarize(runs)["spread"]
-    rows = [
-        (f"{level} {name}", f"{figure['mean']:.3f}", f"{figure['deviation']:.3f}")
-        for level, figures in spread.items()
-        for name, figure in figures.items()
+    Raises
+    ------
+    ConfigError
+        an option was given that this kind of model does not have.
+    """
+    from spectro.models.classical import METHODS
+
+    if network.name not in METHODS:
+        if fitting != ClassicalConfig():
+            raise ConfigError(
+                f"--no-search and --search-folds are for classical models, but '{network.name}' is a network"
+            )
+        from spectro.inference.batches import keep_memory
+
+        keep_memory()
+        return partial(spectro.finetune, model=network, weights=weights, track=tracking), config, "mel"
+    differing = [
+        *network.differences(ModelConfig(name=network.name)),
+        *config.differences(FinetuneConfig(seed=config.seed)),
+        *(["weights"] if weights != "auto" else []),
+        *tracking,
     ]
-    put_table((f"test figure of {len(runs)} seeds", "mean", "deviation"), rows)
+    if differing:
+        option = "--" + differing[0].partition(":")[0].replace("_", "-")
+        raise ConfigError(f"{option} is for networks, but '{network.name}' is a classical model; leave it out")
+    return partial(spectro.train_classical, model=network.name), fitting, "stats"
 
 
-@app.command(group=TRAINING, sort_key=next(order))
-def sweep(
-    data: Path,
-    /,
-    *,
-    recipe: str,
-    settings: Annotated[Sequence[str], Parameter(name="--set")] = (),
-    name: str = "",
-    split: str = "group",
-    seeds: int = 1,
-    epochs_cap: int = 0,
-    weights: str = "auto",
-    config_id: str | None = None,
-    runs: Path = Path("runs/sweeps"),
-    as_json: Json = False,
-) -> int:
-    """Train a recipe under every combination of settings, and choose the best on validation; resumable.
+def put_runs(runs: Sequence[Run]) -> None:
+    """Print where finished runs are, and, if they differ in their seed, mean and deviation of their test metrics."""
+    for run in runs:
+        print(f"trained {run.path}; next: spectro evaluate {run.path}")
+    if len(runs) > 1:
+        put_spread(f"test metric of {len(runs)} seeds", spectro.summarize(runs))
 
-    Example: spectro sweep data --recipe A-cnn --set mfcc.n_fft=512,1024 --set mfcc.hop_length=256,512
 
-    Example: spectro sweep data --recipe A-lstm --name A-grid
+@command("models list")
+def list_models(pattern: str = "", /, *, as_json: Json = False) -> None:
+    """List models with their input, parameters, GMACs and whether weights are installed.
+
+    Example: spectro models list "resnet*"
 
     Parameters
     ----------
-    data
-        Folder that render made.
-    recipe
-        What to train; spectro recipes lists them.
-    settings
-        A setting and its values, as in mfcc.n_fft=512,1024; may be repeated. The part before the dot is the recipe's
-        feature, segment, network or training. Other segments and pictures are rendered anew, into DATA/variants.
-    name
-        A sweep of a study instead: A-grid.
-    split
-        Name of the split; group, clip and segment are made if they are missing.
-    seeds
-        Number of trainings of each cell.
-    epochs_cap
-        Longest stage of a training, in epochs; 0 = what the recipe says.
-    weights
-        First weights of pretrained backbones: auto, none or hub.
-    config_id
-        Which pictures, if data holds several configurations.
-    runs
-        Folder of the runs, and of sweep.csv, .json and .svg, in a folder per recipe and split.
+    pattern
+        Names to list, * for anything; by default our own networks, classical models and common timm networks.
     """
-    from spectro.experiments.grid import parse_setting
+    from spectro.models.catalogue import catalogue
 
-    parsed = [parse_setting(one) for one in settings]
-    twice = [one for one, _ in parsed if [other for other, _ in parsed].count(one) > 1]
-    if twice:
-        raise ConfigError(f"--set names {twice[0]} twice; give all its values at once, with commas between")
-    found = spectro.sweep(
-        data,
-        recipe=recipe,
-        settings=dict(parsed),
-        name=name,
-        split=split,
-        seeds=seeds,
-        epochs_cap=epochs_cap,
-        weights=weights,
-        config_id=config_id,
-        out=runs,
-        tell=lambda line: print(line, file=sys.stderr),
-        progress=True,
-    )
+    entries = list(catalogue(pattern))
     if as_json:
-        put_json(found)
-    else:
-        put_cells(found)
-    return SOME_FAILED if found["failed"] else 0
-
-
-def put_cells(found: Mapping[str, Any]) -> None:
-    """Print the cells of a sweep, and which one is chosen."""
-    from spectro.core.formatting import format_value
-
+        return put_json([dataclasses.asdict(entry) for entry in entries])
     rows = [
         (
-            *map(format_value, one["settings"].values()),
-            interval(one["validation"] and one["validation"]["accuracy"]),
-            interval(one["test"]["accuracy"]),
-            "-" if one["figure"] is None else f"{one['figure']:.2f}",
-            "chosen" if one == found["chosen"] else "",
+            entry.name,
+            parameter_count(entry.parameters),
+            gmacs(entry.gmacs),
+            "package" if entry.weights.startswith("package") else entry.weights,
+            entry.input.partition(" [")[0],
         )
-        for one in found["cells"]
+        for entry in entries
     ]
-    rows += [(*map(format_value, one["settings"].values()), "failed", "", "", "") for one in found["failed"]]
-    short = [one.partition(".")[2] for one in found["settings"]]
-    titles = short if len(set(short)) == len(short) else found["settings"]
-    put_table((*titles, "validation", "test", "study", ""), rows)
-    best = found["chosen"]
-    if best:
-        said = f"the test accuracy to quote is {interval(best['test']['accuracy'])}"
-        print(f"chosen on validation, whose best of {len(found['cells'])} flatters; {said}")
-    elif found["cells"]:
-        print("no cell is chosen: the split has no validation clips, and choosing on test would flatter")
-    print(f"wrote {', '.join(found['files'])}")
+    put_table(("model", "parameters", "GMACs", "weights", "input"), rows)
+    return None
+
+
+@command("models show")
+def show_model(name: str, /, *, as_json: Json = False) -> None:
+    """Show everything that is known about one model.
+
+    Example: spectro models show resnet50
+
+    Parameters
+    ----------
+    name
+        Name of the model, as finetune --model takes it.
+    """
+    from spectro.models.catalogue import entry
+
+    facts = dataclasses.asdict(entry(name))
+    if as_json:
+        return put_json(facts)
+    return put_table(("property", "value"), facts.items())
+
+
+@command("models card")
+def card(run: Path, /, *, out: Path | None = None, data_licence: str = "") -> None:
+    """Write the Markdown model card of a run: data, split, metrics with intervals, limits, licences and use.
+
+    Example: spectro models card runs/resnet50-group --data-licence CC-BY-4.0
+
+    Parameters
+    ----------
+    run
+        Folder of an evaluated run.
+    out
+        The file; by default README.md in the run's folder.
+    data_licence
+        Licence of the training data.
+    """
+    from spectro.reports.model_card import save_model_card
+
+    print(f"wrote {save_model_card(run, out=out, data_licence=data_licence)}")
+
+
+@command("models push")
+def push(run: Path, target: str, /, *, private: Flag = False, data_licence: str = "") -> None:
+    """Upload a run to the Hugging Face hub: weights, card and model card, no checkpoints or predictions.
+
+    Example: spectro models push runs/resnet50-group hf:owner/name
+
+    Parameters
+    ----------
+    run
+        Folder of an evaluated run of one network.
+    target
+        hf:owner/name; the repository is created if it does not exist.
+    private
+        Make a new repository private.
+    data_licence
+        Licence of the training data, for the model card if there is none yet.
+    """
+    print(f"uploaded to {spectro.push(run, target, private=private, data_licence=data_licence)}")
+
+
+def parameter_count(count: int | None) -> str:
+    """Format a number of weights: exact when small, else in millions; a dash where a model has none to count."""
+    if not count:
+        return "-"
+    return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.2f} M"
+
+
+def gmacs(value: float | None) -> str:
+    """Format billions of multiply-adds, small ones too; a dash where a model has none to count."""
+    return f"{value:.2g}" if value and value < 0.1 else f"{value:.2f}" if value else "-"
+
+
+def pooled_metric(summary: RunSummary, level: Level, name: str) -> Estimate | None:
+    """Return a metric of the pooled clips of folds, if there is one."""
+    metrics = summary.pooled and summary.pooled.level(level)
+    return metrics.metric(name) if metrics else None
+
+
+def put_spread(title: str, summary: RunSummary) -> None:
+    """Print mean and deviation of each metric over runs, and, of folds, the metrics of all clips pooled."""
+    rows = [
+        (
+            f"{level} {name}",
+            f"{spread.mean:.3f}",
+            f"{spread.deviation:.3f}",
+            *([interval(pooled_metric(summary, level, name))] if summary.pooled else []),
+        )
+        for level, spreads in summary.spread.items()
+        for name, spread in spreads.items()
+    ]
+    put_table((title, "mean", "deviation", *(["all clips pooled"] if summary.pooled else [])), rows)

@@ -1,12 +1,14 @@
-"""Every error that is a user's to mend: one line that names the thing, guesses the mistake and says the fix.
+"""Errors that a user can fix: one line that names the thing, guesses the mistake and says what to do.
 
 SpectroError            the command line prints it as one line and exits with 2
 ├── ConfigError         a setting is unknown or out of range
-├── DataError           a table, folder or picture is not what it should be
-│   └── LeakError       a split would let one group stand on two sides
+├── DataError           a table, folder or image is not what it should be
+│   └── LeakError       a split would put one group into two subsets
 ├── AudioError          one audio file cannot be used; carries a short `reason`
-├── WeightsError        pretrained weights are not at hand
-└── RunError            a run folder is incomplete, or does not fit the data
+├── WeightsError        pretrained weights are not available
+├── RunError            a run folder is incomplete, or does not fit the data
+├── BusyError           another process is writing there
+└── StorageError        a disk is full, read-only or failing
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Iterable
 
 
 class SpectroError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
 
 class ConfigError(SpectroError):
@@ -24,11 +26,11 @@ class ConfigError(SpectroError):
 
 
 class DataError(SpectroError):
-    """A table, folder or picture is not what it should be."""
+    """A table, folder or image is not what it should be."""
 
 
 class LeakError(DataError):
-    """A split would let one group stand on two sides."""
+    """A split would put one group into two subsets."""
 
 
 class AudioError(SpectroError):
@@ -47,11 +49,19 @@ class AudioError(SpectroError):
 
 
 class WeightsError(SpectroError):
-    """Pretrained weights are not at hand."""
+    """Pretrained weights are not available."""
 
 
 class RunError(SpectroError):
     """A run folder is incomplete, or does not fit the data."""
+
+
+class BusyError(SpectroError):
+    """Another process is writing there."""
+
+
+class StorageError(SpectroError):
+    """A disk is full, read-only or failing."""
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:

@@ -1,20 +1,18 @@
-"""What a model said: probabilities per segment or clip, the one type that evaluation, ensembles and reports consume."""
+"""Class probabilities per segment or clip, with labels, groups and ground truth."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectro.core.arrays import Items, Mask, Probs
 from spectro.core.errors import DataError
+from spectro.core.files import read_csv, replacing, write_csv
 from spectro.core.registry import Registry
-from spectro.core.tables import read_csv
 
-Probs = NDArray[np.float64]
 Vote = Callable[[Probs], Probs]
 
 VOTES: Registry[Vote] = Registry("vote rule")
@@ -60,7 +58,7 @@ def confident(probs: Probs) -> Probs:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """Probabilities of `items` (segments or clips) over `classes`, with what is needed to pool and to judge them."""
+    """Probabilities of `items` (segments or clips) over `classes`, with what is needed to pool and to evaluate them."""
 
     ids: tuple[str, ...]
     """Id of each item: a segment's, or after `pool` a clip's."""
@@ -72,7 +70,7 @@ class Predictions:
     """Class names, in the order of the columns of `probs`."""
     probs: Probs
     """`[items, classes]`, every row non-negative and summing to 1."""
-    truth: NDArray[np.int64]
+    truth: Items
     """`[items]`, index of the true class, -1 where it is not known."""
 
     def __post_init__(self) -> None:
@@ -99,17 +97,23 @@ class Predictions:
         return len(self.ids)
 
     @property
-    def predicted(self) -> NDArray[np.int64]:
+    def predicted(self) -> Items:
         """`[items]`, index of the most probable class."""
-        best: NDArray[np.int64] = self.probs.argmax(axis=1)
+        best: Items = self.probs.argmax(axis=1)
         return best
 
     def pool(self, vote: str = "soft") -> Predictions:
-        """Return one prediction per clip, in order of first appearance, by the named rule of `VOTES`."""
+        """Return one prediction per clip, in order of first appearance, by the named rule of `VOTES`.
+
+        Raises
+        ------
+        ConfigError
+            there is no such rule.
+        DataError
+            the items of a clip differ in their true class or their group.
+        """
         rule = VOTES[vote]
-        members: dict[str, list[int]] = {}
-        for item, clip in enumerate(self.clip_ids):
-            members.setdefault(clip, []).append(item)
+        members = self._items_of_clips()
         first = [items[0] for items in members.values()]
         classes = len(self.labels)
         return replace(
@@ -121,7 +125,23 @@ class Predictions:
             truth=self.truth[first],
         )
 
-    def select(self, items: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
+    def _items_of_clips(self) -> dict[str, list[int]]:
+        """Return the items of each clip; raises DataError where they differ in their true class or their group."""
+        members: dict[str, list[int]] = {}
+        truth = self.truth.tolist()
+        for item, clip in enumerate(self.clip_ids):
+            items = members.setdefault(clip, [])
+            items.append(item)
+            if self.groups[item] != self.groups[items[0]]:
+                pair = f"'{self.groups[items[0]]}' and '{self.groups[item]}'"
+                raise DataError(f"clip '{clip}' is in two groups, {pair}; give all its items the same group")
+            if truth[item] != truth[items[0]]:
+                names = (f"'{self.labels[truth[n]]}'" if truth[n] >= 0 else "none" for n in (items[0], item))
+                pair = " and ".join(names)
+                raise DataError(f"clip '{clip}' has two true classes, {pair}; give all its items the same class")
+        return members
+
+    def select(self, items: Sequence[int] | Items | Mask) -> Predictions:
         """Return the given items only, by index or mask."""
         chosen = np.arange(len(self))[np.asarray(items) if len(items) else slice(0)]
         return replace(
@@ -135,7 +155,7 @@ class Predictions:
 
     @classmethod
     def join(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Return all items of `parts`, say of the test folds of a cross-validation, each clip judged once.
+        """Return all items of `parts`, say of the test folds of a cross-validation, each clip predicted once.
 
         Raises
         ------
@@ -155,19 +175,16 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write `.npz` (exact) or `.csv` (id, clip, group, truth, then one column per label)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npz":
             texts = {"ids": self.ids, "clip_ids": self.clip_ids, "groups": self.groups, "labels": self.labels}
             arrays = {name: np.array(values, dtype=np.str_) for name, values in texts.items()}
-            np.savez_compressed(path, probs=self.probs, truth=self.truth, **arrays)  # type: ignore[arg-type]
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, probs=self.probs, truth=self.truth, **arrays)  # type: ignore[arg-type]
             return
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["id", "clip", "group", "truth", *self.labels])
-            for item, probs in enumerate(self.probs):
-                truth = self.labels[self.truth[item]] if self.truth[item] >= 0 else ""
-                row = [self.ids[item], self.clip_ids[item], self.groups[item], truth]
-                writer.writerow([*row, *(f"{p:.6f}" for p in probs)])
+        names = [self.labels[truth] if truth >= 0 else "" for truth in self.truth]
+        facts = zip(self.ids, self.clip_ids, self.groups, names, strict=True)
+        rows = ([*row, *(f"{p:.6f}" for p in probs)] for row, probs in zip(facts, self.probs, strict=True))
+        write_csv(path, ["id", "clip", "group", "truth", *self.labels], rows)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -178,7 +195,7 @@ class Predictions:
         Raises
         ------
         DataError
-            the file is missing or malformed.
+            the file is missing or malformed, or the items of a clip differ in their true class or their group.
         """
         if path.suffix == ".npz":
             try:
@@ -201,7 +218,7 @@ class Predictions:
             probs = np.array([[float(row[label]) for label in labels] for row in rows])
         except ValueError as error:
             raise DataError(f"{path} holds a probability that is not a number: {error}") from None
-        return cls(
+        predictions = cls(
             ids=tuple(row["id"] for row in rows),
             clip_ids=tuple(clips),
             groups=tuple(row.get("group") or clip for row, clip in zip(rows, clips, strict=True)),
@@ -209,3 +226,8 @@ class Predictions:
             probs=probs,
             truth=np.array([index[row["truth"]] for row in rows]),
         )
+        try:
+            predictions._items_of_clips()
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        return predictions

@@ -1,39 +1,46 @@
-"""A run: one folder with everything needed to use a model again, to judge it and to repeat it."""
+"""A run: one folder with everything needed to use a model again, to evaluate it and to repeat it."""
 
 from __future__ import annotations
 
-import csv
-import json
+import os
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from spectro.core.errors import RunError
+from spectro.core.card import Card
+from spectro.core.errors import ConfigError, RunError
+from spectro.core.files import digest, read_csv, read_document, verified, write_document
 from spectro.core.predictions import Predictions
-from spectro.core.tables import write_text
+from spectro.core.tables import SUBSETS, Subset
 
-CARD_FORMAT = 1
+CARD_VERSION = 2
 PACKAGES = ("spectro", "torch", "timm", "torchvision", "librosa", "numpy", "scipy", "soundfile", "soxr", "scikit-learn")
+MAX_DEPTH = 16
+"""Ensembles of ensembles are followed this far."""
+MODEL_FILES = ("weights.safetensors", "model.skops", "history.csv", "predictions-*.npz", "segments-*.npz")
+"""What a model consists of, beside its card."""
+REMEDY = "make the run again with the command that made it"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One folder: `card.json`, `history.csv`, weights, `predictions-<fold>.npz`, `metrics.json`, `report.html`."""
+    """One folder: `card.json`, `history.csv`, weights, `predictions-<subset>.npz`, `metrics.json`, `report.html`."""
 
     path: Path
 
     @classmethod
-    def open(cls, path: Path | str) -> Run:
-        """Return the finished run in `path`; raises RunError when there is none."""
-        run = cls(Path(path))
-        if not run.path.is_dir():
-            raise RunError(f"there is no run folder {path}")
-        if not run.card_path.exists():
-            raise RunError(f"{path} has no card.json: its training did not finish; repeat the command that made it")
-        return run
+    def open(cls, run: Run | Path | str) -> Run:
+        """Return the finished run; raises RunError when there is none."""
+        found = run if isinstance(run, Run) else cls(Path(run))
+        if not found.path.is_dir():
+            raise RunError(f"there is no run folder {found.path}")
+        if not found.card_path.exists():
+            raise RunError(
+                f"{found.path} has no card.json: its training did not finish; repeat the command that made it"
+            )
+        return found
 
     @property
     def name(self) -> str:
@@ -42,8 +49,13 @@ class Run:
 
     @property
     def card_path(self) -> Path:
-        """The model's passport."""
+        """The card."""
         return self.path / "card.json"
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of the model are: the run's folder, or of an ensemble that was made again a part of it."""
+        return self.path / self.card.generation if self.card_path.exists() else self.path
 
     @property
     def history_path(self) -> Path:
@@ -56,57 +68,122 @@ class Run:
         return self.path / "weights.safetensors"
 
     @property
+    def pipeline_path(self) -> Path:
+        """The pipeline of a scikit-learn model, as skops."""
+        return self.path / "model.skops"
+
+    @property
     def metrics_path(self) -> Path:
-        """What `evaluate` found."""
+        """What `evaluate` computed."""
         return self.path / "metrics.json"
 
-    def predictions_path(self, fold: str) -> Path:
-        """Where the segment predictions of a fold are kept."""
-        return self.path / f"predictions-{fold}.npz"
+    def predictions_path(self, subset: Subset) -> Path:
+        """Where the predictions of a subset are kept: of segments, or of an ensemble's clips."""
+        return self.folder / f"predictions-{subset}.npz"
 
-    def card(self) -> dict[str, Any]:
-        """Read the card; raises RunError when it was written by a newer version."""
-        card: dict[str, Any] = json.loads(self.card_path.read_text(encoding="utf-8"))
-        if card.get("format") != CARD_FORMAT:
-            raise RunError(f"{self.card_path} has format {card.get('format')}, but this version reads {CARD_FORMAT}")
-        return card
+    def segments_path(self, subset: Subset) -> Path:
+        """Where an ensemble whose members cut clips alike keeps its predictions of segments."""
+        return self.folder / f"segments-{subset}.npz"
 
-    def write_card(self, card: Mapping[str, Any]) -> None:
-        """Write the card; a run with a card is complete, so this comes last."""
-        write_text(self.card_path, json.dumps({"format": CARD_FORMAT, **card}, indent=2, ensure_ascii=False) + "\n")
+    @cached_property
+    def card(self) -> Card:
+        """The card; raises RunError when it is damaged, not complete, or of another version."""
+        values = read_document(self.card_path, "card", CARD_VERSION, remedy=REMEDY, error=RunError)
+        try:
+            return Card.from_dict(values, "card")
+        except ConfigError as error:
+            raise RunError(f"{self.card_path}: {error}; {REMEDY}") from None
 
-    def metrics(self) -> dict[str, Any]:
-        """Read `metrics.json`; raises RunError when the run was not evaluated."""
-        if not self.metrics_path.exists():
-            raise RunError(f"{self.path} was not evaluated yet; run `spectro evaluate {self.path}`")
-        return json.loads(self.metrics_path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    def write_card(self, card: Card) -> None:
+        """Write the card with checksums of the files of the model; a run with a card is complete, so it comes last."""
+        folder = self.path / card.generation
+        names = {path.name for pattern in MODEL_FILES for path in folder.glob(pattern)}
+        files = {name: digest(folder / name) for name in sorted(names)}
+        write_document(self.card_path, "card", CARD_VERSION, replace(card, files=files).to_dict())
+        self.__dict__.pop("card", None)
 
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write `metrics.json`."""
-        write_text(self.metrics_path, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    def checked(self, path: Path) -> Path:
+        """Return a file of the model after comparing it with the checksum in the card, at most once a process.
+
+        Raises
+        ------
+        RunError
+            the file is missing, damaged, or not of this model.
+        """
+        expected = self.card.files.get(path.name)
+        if expected is None:
+            raise RunError(f"{path} is not among the files that {self.card_path} lists; {REMEDY}")
+        try:
+            whole = verified(path, expected)
+        except OSError as error:
+            raise RunError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
+        if not whole:
+            raise RunError(f"{path} is damaged (its checksum is not the one in card.json); {REMEDY}")
+        return path
+
+    def members(self) -> tuple[Run, ...]:
+        """Return the runs that an ensemble combines; none for a single model."""
+        return tuple(Run.open(Path(os.path.normpath(self.path / member.path))) for member in self.card.members)
+
+    def leaves(self) -> tuple[Run, ...]:
+        """Return the runs that hold a model: this one, or an ensemble's members down to the last, each once.
+
+        Raises
+        ------
+        RunError
+            an ensemble is a member of itself, or members are nested too deeply.
+        """
+        return self._leaves((), {})
+
+    def _leaves(self, above: tuple[Path, ...], known: dict[Path, tuple[Run, ...]]) -> tuple[Run, ...]:
+        here = self.path.resolve()
+        if here in above or len(above) > MAX_DEPTH:
+            raise RunError(f"{self.path} is a member of itself, or nested too deeply; make the ensemble again")
+        if here not in known:  # each ensemble is walked once, however often it is a member
+            below = [leaf for member in self.members() for leaf in member._leaves((*above, here), known)]
+            known[here] = tuple(dict.fromkeys(below)) or (self,)
+        return known[here]
 
     def history(self) -> list[dict[str, str]]:
         """Read `history.csv`, one line per epoch; nothing where the model was not trained in epochs."""
-        if not self.history_path.exists():
-            return []
-        with self.history_path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        name = self.history_path.name
+        return read_csv(self.checked(self.history_path), ("epoch", "stage")) if name in self.card.files else []
 
-    def predictions(self, fold: str) -> Predictions:
-        """Read the segment predictions of a fold; raises RunError when there are none."""
-        path = self.predictions_path(fold)
-        if not path.exists():
-            have = ", ".join(sorted(p.stem.removeprefix("predictions-") for p in self.path.glob("predictions-*.npz")))
-            raise RunError(f"{self.path} has no predictions of fold '{fold}' (have: {have or 'none'})")
-        return Predictions.load(path)
+    def has_predictions(self, subset: Subset) -> bool:
+        """Tell whether the run has predictions of a subset."""
+        return self.predictions_path(subset).name in self.card.files
+
+    def predictions(self, subset: Subset) -> Predictions:
+        """Read the predictions of a subset, of segments or of an ensemble's clips.
+
+        Raises
+        ------
+        RunError
+            there are none, or their file is missing or damaged.
+        """
+        if not self.has_predictions(subset):
+            have = ", ".join(one for one in SUBSETS if self.has_predictions(one)) or "none"
+            raise RunError(f"{self.path} has no predictions of subset '{subset}' (have: {have})")
+        return Predictions.load(self.checked(self.predictions_path(subset)))
+
+    def segment_predictions(self, subset: Subset) -> Predictions | None:
+        """Read the predictions of segments; None for an ensemble whose members cut clips differently."""
+        if not self.card.is_ensemble:
+            return self.predictions(subset)
+        path = self.segments_path(subset)
+        return Predictions.load(self.checked(path)) if path.name in self.card.files else None
+
+    def clip_predictions(self, subset: Subset) -> Predictions:
+        """Return the predictions of clips, voted by the card's rule, not calibrated."""
+        return self.predictions(subset).pool(self.card.vote)
 
 
 def environment() -> dict[str, str]:
     """Return the versions that decide a result: python, platform and the packages that compute."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from spectro.core.errors import DataError, did_you_mean
+from spectro.core.errors import ConfigError, DataError, did_you_mean
+from spectro.core.files import read_csv, read_document, write_csv, write_document
+from spectro.core.records import Record
 
-Fold = Literal["train", "val", "test"]
-FOLDS: tuple[Fold, ...] = ("train", "val", "test")
+Subset = Literal["train", "val", "test"]
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+SPLIT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Clip:
     label: str
     """Name of its class."""
     group: str
-    """What must not stand on two sides of a split: song, album, artist, recording. The id where nothing is known."""
+    """What must not be in two subsets of a split: song, album, artist, recording. The id where nothing is known."""
     fold: str = ""
     """Official fold of the data set, if it has one: `train`, `val`, `test`, or a fold's number."""
     seconds: float = 0.0
@@ -50,22 +50,61 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A clip that could not be used, and why; a line of `failed.csv`."""
+
+    path: str
+    """Id of the clip, or path of the file."""
+    reason: str
+    """One of AudioError's reasons, or `crashed`."""
+    seconds: float
+    """Duration its header promises, in seconds; 0 where it cannot be read."""
+    message: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitStatistics(Record):
+    """How a split was made and how well it is balanced."""
+
+    seed: int
+    test: float
+    """Wanted share of the test set."""
+    val: float
+    """Wanted share of the validation set."""
+    folds: int
+    """Number of cross-validation folds; 0 for one holdout split."""
+    counts: Mapping[Subset, int]
+    """Number of items in each subset."""
+    labels: Mapping[str, Mapping[Subset, int]]
+    """Number of items of each class in each subset."""
+    groups: int
+    leaking_groups: int
+    """Groups with items in two or more subsets."""
+    balance: float
+    """Largest gap between a class's share of a subset and its share of all, 0 (none) to 1."""
+    absent: Mapping[Subset, tuple[str, ...]]
+    """Classes that a subset lacks."""
+    left_out: tuple[str, ...]
+    """Clips that an official split leaves out on purpose."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which fold each clip (or, in a LEAKY split, each segment) belongs to."""
+    """Which subset each clip (or, in a LEAKY split, each segment) belongs to."""
 
     name: str
     """Name of its file in `splits/`."""
     by: str
     """What stays whole: `group`, `clip`, `segment` or `official`."""
-    assigned: Mapping[str, Fold]
-    """Clip id, or segment id when `by` is `segment`, to fold."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """How it was made and how well it is balanced: seed, shares, groups on two sides, ..."""
+    assigned: Mapping[str, Subset]
+    """Clip id, or segment id when `by` is `segment`, to subset."""
+    statistics: SplitStatistics
 
     @property
     def leaky(self) -> bool:
-        """Whether pieces of one group stand on two sides."""
-        return int(self.facts.get("leaking_groups", 0)) > 0 or self.by == "segment"
+        """Whether pieces of one group are in two subsets."""
+        return self.statistics.leaking_groups > 0 or self.by == "segment"
 
     @property
     def title(self) -> str:
@@ -75,63 +114,17 @@ class Split:
     @property
     def sha256(self) -> str:
         """Hash of the assignment alone, so that two runs can be known to have used the same one."""
-        text = "\n".join(f"{key}\t{fold}" for key, fold in sorted(self.assigned.items()))
+        text = "\n".join(f"{key}\t{subset}" for key, subset in sorted(self.assigned.items()))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def fold_of(self, segment: Segment) -> Fold | None:
-        """Return the segment's fold, or None if the split does not know it."""
+    def subset_of(self, segment: Segment) -> Subset | None:
+        """Return the segment's subset, or None if the split does not know it."""
         return self.assigned.get(segment.id if self.by == "segment" else segment.clip.id)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary neighbour first, renamed over the target when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table with a header line, atomically; commas, quotes, newlines and unicode in values are safe."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    os.replace(temporary, path)
-
-
-def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Read a table with a header line.
-
-    Raises
-    ------
-    DataError
-        the file is missing, is not UTF-8 text, or lacks a required column.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            columns = reader.fieldnames or []
-            missing = [name for name in required if name not in columns]
-            if missing:
-                hint = did_you_mean(missing[0], columns)
-                have = ", ".join(columns) or "none"
-                raise DataError(f"{path} has no column '{missing[0]}'{hint} (its columns: {have})")
-            rows = list(reader)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text; save it again as UTF-8 CSV") from None
-    for number, row in enumerate(rows, start=2):
-        if None in row:
-            raise DataError(f"{path} line {number} has more values than the header; quote values that hold commas")
-    return rows
 
 
 CLIP_COLUMNS = ("clip", "label", "group", "fold", "seconds")
 SEGMENT_COLUMNS = ("segment", "clip", "start", "seconds")
+FAILURE_COLUMNS = ("path", "reason", "seconds", "message")
 
 
 def write_clips(path: Path, clips: Iterable[Clip]) -> None:
@@ -164,12 +157,26 @@ def read_segments_csv(path: Path, clips: Iterable[Clip]) -> list[Segment]:
     return segments
 
 
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Write `failed.csv`."""
+    rows = ((f.path, f.reason, f"{f.seconds:.3f}", f.message) for f in failures)
+    write_csv(path, FAILURE_COLUMNS, rows)
+
+
+def read_failures(path: Path) -> list[Failure]:
+    """Read `failed.csv`; raises DataError when it is missing or malformed."""
+    return [
+        Failure(path=r["path"], reason=r["reason"], seconds=_number(path, r, "seconds"), message=r["message"])
+        for r in read_csv(path, FAILURE_COLUMNS)
+    ]
+
+
 def write_split(folder: Path, split: Split) -> Path:
-    """Write `<folder>/<name>.csv` (id, fold) and `<name>.json` (how it was made); return the path of the CSV."""
+    """Write `<folder>/<name>.csv` (id, subset) and `<name>.json` (how it was made); return the path of the CSV."""
     path = folder / f"{split.name}.csv"
-    write_csv(path, ("id", "fold"), sorted(split.assigned.items()))
-    facts = {"name": split.name, "by": split.by, "sha256": split.sha256, **split.facts}
-    write_text(path.with_suffix(".json"), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    write_csv(path, ("id", "subset"), sorted(split.assigned.items()))
+    facts = {"name": split.name, "by": split.by, "sha256": split.sha256, "statistics": split.statistics.to_dict()}
+    write_document(path.with_suffix(".json"), "split", SPLIT_VERSION, facts)
     return path
 
 
@@ -179,21 +186,26 @@ def read_split(folder: Path, name: str) -> Split:
     Raises
     ------
     DataError
-        there is none of that name, its hash is not the recorded one, or a fold is not train, val or test.
+        there is none of that name, its hash is not the recorded one, or a subset is not train, val or test.
     """
     path = folder / f"{name}.csv"
     if not path.exists():
         names = sorted(p.stem for p in folder.glob("*.csv"))
         have = f"{did_you_mean(name, names)} (have: {', '.join(names)})" if names else "; make one with `spectro split`"
         raise DataError(f"there is no split '{name}' in {folder}{have}")
-    rows = read_csv(path, ("id", "fold"))
-    wrong = next((row for row in rows if row["fold"] not in FOLDS), None)
+    rows = read_csv(path, ("id", "subset"))
+    wrong = next((row for row in rows if row["subset"] not in SUBSETS), None)
     if wrong:
-        raise DataError(f"{path}: '{wrong['id']}' has fold '{wrong['fold']}', but must be one of {', '.join(FOLDS)}")
-    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    recorded = facts.pop("sha256", None)
-    split = Split(name=facts.pop("name"), by=facts.pop("by"), assigned={r["id"]: r["fold"] for r in rows}, facts=facts)  # type: ignore[misc]
-    if recorded != split.sha256:
+        raise DataError(f"{path}: '{wrong['id']}' is in '{wrong['subset']}', but must be in {', '.join(SUBSETS)}")
+    document = path.with_suffix(".json")
+    facts = read_document(document, "split", SPLIT_VERSION, remedy="make the split again with `spectro split`")
+    try:
+        statistics = SplitStatistics.from_dict(facts["statistics"], "statistics")
+        assigned: dict[str, Subset] = {row["id"]: row["subset"] for row in rows}  # type: ignore[misc]  # checked above
+        split = Split(name=facts["name"], by=facts["by"], assigned=assigned, statistics=statistics)
+    except (ConfigError, KeyError) as error:
+        raise DataError(f"{document} is not complete ({error}); make the split again with `spectro split`") from None
+    if facts.get("sha256") != split.sha256:
         raise DataError(f"{path} was changed after it was made (its hash is not the one in {name}.json); split again")
     return split
 

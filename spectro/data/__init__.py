@@ -1,1 +1,1 @@
-"""Data sets on disk: layouts to read, pictures to render and store, splits that cannot leak."""
+"""Data sets on disk: layouts to read, spectrograms to render and store, features, and splits that cannot leak."""

@@ -1,7 +1,7 @@
-"""Acoustic fingerprints: landmarks that survive codecs, noise, gain and another start, and a search for repeated sound.
+"""Acoustic fingerprints, robust to codecs, noise, gain and another start, and a search for repeated sound.
 
 Chromaprint's Python bindings need its C library or `fpcalc` from the operating system, so the landmark method of
-A. Wang, "An industrial-strength audio search algorithm", ISMIR 2003, is written out here: pairs of spectral peaks
+A. Wang, "An industrial-strength audio search algorithm", ISMIR 2003, is implemented here: pairs of spectral peaks
 propose two clips and an offset, and the correlation of the two aligned spectrograms decides.
 """
 
@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from spectro.audio.decode import Samples, open_sound
+from spectro.audio.decode import open_sound
 from spectro.audio.stft import power_spectra
+from spectro.core.arrays import Floats32, Items
 
-RATE = 11025  # Hz; what lies above 5.5 kHz is what codecs drop first
-N_FFT, HOP = 1024, 256  # 93 ms every 23 ms: a copy's windows lie at most 12 ms beside the original's
+Hashes = NDArray[np.uint32]
+Frames = NDArray[np.int32]
+
+RATE = 11025  # Hz; codecs drop what is above 5.5 kHz first
+N_FFT, HOP = 1024, 256  # 93 ms every 23 ms: a copy's windows are at most 12 ms beside the original's
 PIECE = 60 * RATE  # samples analysed at once, so that a long recording does not fill the memory
 NEIGHBOURHOOD = (21, 17)  # frames and bins over which a landmark is the highest peak
 LOWEST_BIN = 4  # rumble and DC make no landmarks
@@ -32,20 +36,20 @@ STEP = 4  # frames averaged in the outline
 OUTLINE_DB = 50.0  # range of the outline: what is quieter is codec and room
 MIN_ALIGNED = 6  # pairs of peaks that agree on one offset before the outlines are compared
 MIN_OVERLAP = 1.5  # seconds that two clips must share
-CROWDED = 10_000  # a hash as frequent as this tells nothing
+CROWDED = 10_000  # a hash that occurs as often identifies nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
-    """What is kept of one clip: about 30 kB for 30 s."""
+    """The acoustic fingerprint of one clip: about 30 kB for 30 s."""
 
     sha256: str
     """Hash of the decoded samples: equal for a WAV and its FLAC."""
-    hashes: NDArray[np.uint32]
+    hashes: Hashes
     """`[pairs]`, two peaks' frequencies and the time between them."""
-    frames: NDArray[np.int32]
+    frames: Frames
     """`[pairs]`, frame of the earlier peak."""
-    outline: NDArray[np.float32]
+    outline: Floats32
     """`[bands, frames / 4]`, spectrogram in dB below its peak, -50..0."""
 
 
@@ -64,17 +68,32 @@ class Match:
     different music."""
 
 
-def fingerprint(path: Path) -> Fingerprint:
-    """Read one audio file in blocks and return its fingerprint; raises AudioError when it cannot be decoded."""
+def fingerprint_one(path: Path) -> Fingerprint:
+    """Read one audio file in blocks and return its fingerprint.
+
+    Parameters
+    ----------
+    path
+        The audio file.
+
+    Returns
+    -------
+    Fingerprint
+
+    Raises
+    ------
+    AudioError
+        the file cannot be decoded.
+    """
     digest = hashlib.sha256()
     hashes, frames, outlines, begin = [], [], [], 0
     with open_sound(path) as sound:
         for piece in _pieces(sound.blocks(RATE)):
             digest.update(piece.tobytes())
             power = np.concatenate([block.copy() for block in power_spectra(piece, N_FFT, HOP)])
-            made, when = _landmarks(power)
-            hashes.append(made)
-            frames.append(when + begin)
+            own_hashes, own_frames = _landmarks(power)
+            hashes.append(own_hashes)
+            frames.append(own_frames + begin)
             outlines.append(_outline(power))
             begin += outlines[-1].shape[1] * STEP
     return Fingerprint(
@@ -85,20 +104,20 @@ def fingerprint(path: Path) -> Fingerprint:
     )
 
 
-def _pieces(blocks: Iterator[Samples]) -> Iterator[Samples]:
+def _pieces(blocks: Iterator[Floats32]) -> Iterator[Floats32]:
     """Join blocks to pieces of `PIECE` samples, the last one shorter."""
-    held, have = [np.zeros(0, np.float32)], 0
+    waiting, count = [np.zeros(0, np.float32)], 0
     for block in blocks:
-        held.append(block.copy())
-        have += len(block)
-        while have >= PIECE:
-            joined = np.concatenate(held)
+        waiting.append(block.copy())
+        count += len(block)
+        while count >= PIECE:
+            joined = np.concatenate(waiting)
             yield joined[:PIECE]
-            held, have = [joined[PIECE:]], have - PIECE
-    yield np.concatenate(held)
+            waiting, count = [joined[PIECE:]], count - PIECE
+    yield np.concatenate(waiting)
 
 
-def _landmarks(power: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+def _landmarks(power: Floats32) -> tuple[Hashes, Frames]:
     """Return hash and frame of the pairs of peaks in a power spectrogram `[frames, bins]`."""
     decibel = 10 * np.log10(power + 1e-12)
     peak = (decibel == maximum_filter(decibel, size=NEIGHBOURHOOD)) & (decibel > decibel.max() - FLOOR_DB)
@@ -113,25 +132,25 @@ def _landmarks(power: NDArray[np.float32]) -> tuple[NDArray[np.uint32], NDArray[
     return np.concatenate(hashes), np.concatenate(frames)
 
 
-def _outline(power: NDArray[np.float32]) -> NDArray[np.float32]:
+def _outline(power: Floats32) -> Floats32:
     """Return `[bands, frames / 4]` in dB below the peak, floored."""
     bands = np.add.reduceat(power, EDGES, axis=1)[:, :-1]
     steps = len(bands) // STEP
     coarse = bands[: steps * STEP].reshape(steps, STEP, len(EDGES) - 1).mean(axis=1)
     decibel = 10 * np.log10(coarse + 1e-12)
-    outline: NDArray[np.float32] = np.maximum(decibel - decibel.max(initial=-120.0), -OUTLINE_DB).T.astype(np.float32)
+    outline: Floats32 = np.maximum(decibel - decibel.max(initial=-120.0), -OUTLINE_DB).T.astype(np.float32)
     return outline
 
 
-def find_duplicates(prints: Sequence[Fingerprint], *, least: float = 0.6) -> Iterator[Match]:
+def find_duplicates(prints: Sequence[Fingerprint], *, min_similarity: float = 0.6) -> Iterator[Match]:
     """Find all pairs of clips that share sound, at any offset.
 
     Parameters
     ----------
     prints
         Fingerprints of all clips.
-    least
-        Similarity from which a pair counts.
+    min_similarity
+        Similarity from which a pair counts, 0 to 1.
 
     Yields
     ------
@@ -154,26 +173,26 @@ def find_duplicates(prints: Sequence[Fingerprint], *, least: float = 0.6) -> Ite
         offset = (frames[entry] - np.repeat(one.frames, count))[later]
         for second, shift in _aligned(owner[entry][later], offset):
             similarity = _correlation(one.outline, prints[second].outline, shift)
-            if similarity >= least:
+            if similarity >= min_similarity:
                 seconds = round(shift * HOP / RATE, 2)
                 yield Match(first=first, second=second, offset=seconds, similarity=round(similarity, 3))
 
 
-def _aligned(owner: NDArray[np.int64], offset: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+def _aligned(owner: Items, offset: Frames) -> Iterator[tuple[int, int]]:
     """Yield each clip that agrees on one offset often enough, and that offset in frames."""
     span = 1 << 32  # wider than any difference of two frames
     key, count = np.unique(owner * span + offset + span // 2, return_counts=True)
-    beside = np.append(np.where(np.diff(key) == 1, count[1:], 0), 0)  # a true offset may lie between two frames
+    beside = np.append(np.where(np.diff(key) == 1, count[1:], 0), 0)  # a true offset may be between two frames
     best: dict[int, tuple[int, int]] = {}
-    for place in np.flatnonzero(count + beside >= MIN_ALIGNED):
-        clip, shift = divmod(int(key[place]), span)
-        best[clip] = max(best.get(clip, (0, 0)), (int(count[place] + beside[place]), shift - span // 2))
+    for index in np.flatnonzero(count + beside >= MIN_ALIGNED):
+        clip, shift = divmod(int(key[index]), span)
+        best[clip] = max(best.get(clip, (0, 0)), (int(count[index] + beside[index]), shift - span // 2))
     yield from ((clip, shift) for clip, (_, shift) in sorted(best.items()))
 
 
-def _correlation(first: NDArray[np.float32], second: NDArray[np.float32], shift: int) -> float:
+def _correlation(first: Floats32, second: Floats32, shift: int) -> float:
     """Return the correlation of two outlines, the second `shift` frames later, each band about its own mean."""
-    found = 0.0
+    highest = 0.0
     for steps in range(shift // STEP - 1, shift // STEP + 3):
         a, b = first[:, max(-steps, 0) :], second[:, max(steps, 0) :]
         width = min(a.shape[1], b.shape[1])
@@ -181,5 +200,5 @@ def _correlation(first: NDArray[np.float32], second: NDArray[np.float32], shift:
             continue
         a, b = (part[:, :width] - part[:, :width].mean(axis=1, keepdims=True) for part in (a, b))
         power = float((a * a).sum()) * float((b * b).sum())
-        found = max(found, float((a * b).sum()) / power**0.5 if power > 0 else 0.0)
-    return found
+        highest = max(highest, float((a * b).sum()) / power**0.5 if power > 0 else 0.0)
+    return highest

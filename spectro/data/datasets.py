@@ -1,4 +1,4 @@
-"""Published data sets as facts: what they hold, where they come from, how to cite them and what is wrong with them."""
+"""Facts about published data sets: content, origin, licence, citation and known faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DatasetInfo:
     citation: str
     """The paper to cite."""
     get: str
-    """How to get it, and what the given folder must hold."""
+    """How to get it, and what the given folder must contain."""
     groups: str
     """What a group is."""
     stems: frozenset[str] = frozenset()
@@ -41,12 +41,12 @@ class DatasetInfo:
 
 
 DATASETS: Registry[DatasetInfo] = Registry("data set")
-"""Every named data set; each is filed by the layout that reads it."""
+"""Every named data set; each is registered by the layout that reads it."""
 
 
-def locate(source: Path, places: Sequence[str], dataset: str) -> Path:
-    """Return the first of `places` below `source` that exists; raises DataError with how to get the data set."""
-    for place in places:
-        if (source / place).exists():
-            return source / place
-    raise DataError(f"{source} has no {' or '.join(places)}; {DATASETS[dataset].get}")
+def locate(source: Path, names: Sequence[str], dataset: str) -> Path:
+    """Return the first of `names` below `source` that exists; raises DataError with how to get the data set."""
+    for name in names:
+        if (source / name).exists():
+            return source / name
+    raise DataError(f"{source} has no {' or '.join(names)}; {DATASETS[dataset].get}")

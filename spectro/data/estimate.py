@@ -1,22 +1,23 @@
-"""What a rendering would take: clips, segments, disk and time, estimated from headers and a few clips rendered."""
+"""Estimate what a rendering takes in clips, segments, disk and time, from headers and a few rendered clips."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spectro.audio.decode import probe
 from spectro.audio.segment import file_starts
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
-from spectro.core.tables import Clip, Segment
+from spectro.core.records import Record
+from spectro.core.tables import Clip, Failure, Segment
 from spectro.data import png
+from spectro.data.engines import ClipTask, Done, Failed
 from spectro.data.engines import local as engine
 from spectro.data.layouts import scan
-from spectro.data.render import Failure, render_clip, select
+from spectro.data.render import failure_of, leave_out, render_clip
 from spectro.data.store import picture_shape, tags
 
 SAMPLE = 8  # clips rendered for the estimate, spread over the source
@@ -27,19 +28,38 @@ class RenderingEstimate:
     """What `render` would do."""
 
     clips: int
-    """Clips that can be rendered, as far as their headers tell."""
+    """Clips that can be rendered, as far as their headers show."""
     segments: int
-    """Pictures they make."""
+    """Spectrograms they make."""
     audio_seconds: float
     """Their total duration, in seconds."""
     picture_bytes: int
-    """Disk for the PNGs, estimated, in bytes."""
+    """Disk for the PNG files, estimated, in bytes."""
     packed_bytes: int
-    """Disk for `pictures.npy`, which training packs, in bytes."""
+    """Disk for the array that training packs, in bytes."""
     seconds: float
     """Time with the given number of workers, estimated, in seconds."""
     failed: tuple[Failure, ...]
     """Clips that cannot be rendered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeaderJob(Record):
+    """What all clips of one estimate have in common."""
+
+    root: str
+    """Folder of the source."""
+    config: RenderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipHeader(Record):
+    """What a clip's header promises."""
+
+    seconds: float
+    """Its duration, in seconds."""
+    segments: int
+    """Number of spectrograms it makes."""
 
 
 def estimate_rendering(
@@ -50,7 +70,16 @@ def estimate_rendering(
     workers: int = 0,
     exclude: Path | str | None = None,
 ) -> RenderingEstimate:
-    """Say what `render` with the same arguments would take, writing nothing.
+    """Estimate what `render` with the same arguments takes, writing nothing.
+
+    Parameters
+    ----------
+    source, config, layout, workers, exclude
+        What `render` takes.
+
+    Returns
+    -------
+    RenderingEstimate
 
     Raises
     ------
@@ -58,63 +87,66 @@ def estimate_rendering(
         as `render` does.
     """
     config = config or RenderConfig()
-    found = select(scan(source, layout), exclude)
-    shared = {"root": str(found.root), "config": config.to_dict()}
-    tasks = [{"clip": clip.id} for clip in found.clips]
-    segments: dict[str, int] = {}
+    listing = leave_out(scan(source, layout), exclude)
+    job = HeaderJob(root=str(listing.root), config=config)
+    tasks = [ClipTask(clip=clip.id) for clip in listing.clips]
+    headers: dict[str, ClipHeader] = {}
     failed: dict[str, Failure] = {}
-    audio = 0.0
-    for task, result in engine.run(plan_one, shared, tasks, workers=workers):
-        result = result or {"seconds": 0.0, "reason": "crashed", "message": f"{task['clip']} kills its decoder"}
-        if "reason" in result:
-            failed[task["clip"]] = Failure(path=task["clip"], **result)
+    for task, outcome in engine.run(read_header, job, tasks, workers=workers):
+        if isinstance(outcome, Done):
+            headers[task.clip] = outcome.value
         else:
-            segments[task["clip"]] = result["segments"]
-            audio += result["seconds"]
-    if not segments:
+            failed[task.clip] = failure_of(listing.root, task.clip, outcome)
+    if not headers:
         raise DataError(f"none of {len(tasks)} clips could be rendered: {next(iter(failed.values())).message}")
-    pictures = 0
-    size = seconds = 0.0
-    names = sorted(segments)
-    for name in names[:: -(-len(names) // SAMPLE)]:
-        begin = time.perf_counter()
-        try:
-            size += _rendered_bytes(found.root, name, config)
-        except AudioError as error:  # the header promised more than the file holds
-            failed[name] = Failure(path=name, reason=error.reason, seconds=0.0, message=str(error))
-            del segments[name]
-            continue
-        pictures += segments[name]
-        seconds += time.perf_counter() - begin
-    total = sum(segments.values())
+    audio_seconds = sum(header.seconds for header in headers.values())
+    names = sorted(headers)
+    size, seconds, unreadable = _sample(listing.root, names[:: -(-len(names) // SAMPLE)], config, headers)
+    for name, failure in unreadable.items():  # the header promised more than the file has
+        failed[name] = failure
+        del headers[name]
+    total = sum(header.segments for header in headers.values())
     bands, frames = picture_shape(config)
     return RenderingEstimate(
-        clips=len(segments),
+        clips=len(headers),
         segments=total,
-        audio_seconds=audio,
-        picture_bytes=round(size / max(pictures, 1) * total),
+        audio_seconds=audio_seconds,
+        picture_bytes=round(size * total),
         packed_bytes=total * bands * frames,
-        seconds=seconds / max(pictures, 1) * total / min(workers or engine.cores(), len(names)),
+        seconds=seconds * total / min(workers or engine.cores(), len(names)),
         failed=tuple(failed[name] for name in sorted(failed)),
     )
 
 
-def plan_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Read one clip's header; the work of one engine task."""
-    path = Path(shared["root"]) / task["clip"]
-    seconds = 0.0
-    try:
-        seconds = probe(path).seconds
-        config = RenderConfig.from_dict(shared["config"])
-        return {"seconds": seconds, "segments": len(file_starts(path, seconds, config.segment))}
-    except AudioError as error:
-        return {"seconds": seconds, "reason": error.reason, "message": str(error)}
+def read_header(job: HeaderJob, task: ClipTask) -> ClipHeader:
+    """Read one clip's header; raises AudioError when it cannot be rendered."""
+    path = Path(job.root) / task.clip
+    seconds = probe(path).seconds
+    return ClipHeader(seconds=seconds, segments=len(file_starts(path, seconds, job.config.segment)))
+
+
+def _sample(
+    root: Path, names: Sequence[str], config: RenderConfig, headers: dict[str, ClipHeader]
+) -> tuple[float, float, dict[str, Failure]]:
+    """Render some clips in memory; return bytes and seconds per spectrogram, and the clips that failed."""
+    segments, size, seconds = 0, 0, 0.0
+    failed: dict[str, Failure] = {}
+    for name in names:
+        begin = time.perf_counter()
+        try:
+            size += _rendered_bytes(root, name, config)
+        except AudioError as error:
+            failed[name] = failure_of(root, name, Failed(error.reason, str(error)))
+            continue
+        segments += headers[name].segments
+        seconds += time.perf_counter() - begin
+    return size / max(segments, 1), seconds / max(segments, 1), failed
 
 
 def _rendered_bytes(root: Path, name: str, config: RenderConfig) -> int:
-    """Return the size of a clip's pictures, having made them in memory."""
+    """Return the size of a clip's PNG files, made in memory."""
     clip = Clip(id=name, label="", group="")
     return sum(
-        len(png.encode(picture, tags(config, Segment(clip=clip, start=start, seconds=config.segment.seconds), "")))
-        for start, picture in render_clip(root / name, config)
+        len(png.encode(image, tags(config, Segment(clip=clip, start=start, seconds=config.segment.seconds), "")))
+        for start, image in render_clip(root / name, config)
     )

@@ -1,35 +1,37 @@
-"""Features of rendered segments: computed from the sound once, kept as one memory-mapped array with named columns."""
+"""Features of rendered segments, computed from the sound once and kept as one memory-mapped array."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from spectro.audio.decode import probe
 from spectro.audio.features import FEATURES
 from spectro.audio.segment import iter_segments
+from spectro.core.arrays import Floats32
+from spectro.core.card import FeatureFacts
 from spectro.core.config import Config, SegmentConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import AudioError, ConfigError, DataError
-from spectro.core.tables import Segment, read_csv, write_csv, write_text
+from spectro.core.files import digest, digest_text, read_csv, read_document, replacing, write_csv, write_document
+from spectro.core.records import Record
+from spectro.core.tables import Failure, Segment, write_failures
+from spectro.data.engines import Failed
 from spectro.data.engines import local as engine
-from spectro.data.render import Failure
-from spectro.data.store import open_store
+from spectro.data.feature_table import write_feature_table
+from spectro.data.render import failure_of
+from spectro.data.store import map_array, open_store, source_stamp
 
-Values = NDArray[np.float32]
-JOURNAL = ("clip", "stamp", "reason", "message")
-KEYS = ("segment", "clip", "label", "group", "start")
-"""Columns that tell whose values they are, in an exported table."""
+NOTE_VERSION = 1
+JOURNAL = ("clip", "stamp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,29 @@ class Extraction:
 
     @classmethod
     def from_dict(cls, feature: str, values: Mapping[str, Any]) -> Extraction:
-        """Build from the feature's name and what `to_dict` returned; raises ConfigError as `Config.from_dict` does."""
+        """Build from the feature's name and what `to_dict` returned; raises ConfigError where they do not fit."""
+        missing = next((key for key in (feature, "segment") if key not in values), None)
+        if missing is not None:
+            raise ConfigError(f"the settings of feature '{feature}' lack '{missing}'")
         config = FEATURES[feature].config.from_dict(values[feature])
         return cls(feature=feature, config=config, segment=SegmentConfig.from_dict(values["segment"]))
+
+    @classmethod
+    def of(cls, facts: FeatureFacts) -> Extraction:
+        """Return the extraction that a card describes; raises ConfigError where its settings do not fit."""
+        return cls.from_dict(facts.name, facts.config)
 
     def config_id(self) -> str:
         """Return 12 hexadecimal digits that change when any setting does."""
         text = json.dumps({"Extraction": self.to_dict()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def compute(self, samples: Values) -> Values:
+    def compute(self, samples: Floats32) -> Floats32:
         """Return the feature of one segment's samples, the same to the bit in every process of this machine."""
-        with threadpool_limits(limits=1, user_api="blas"):  # sums shared out between threads round otherwise
+        with threadpool_limits(limits=1, user_api="blas"):  # sums shared between threads are rounded differently
             return FEATURES[self.feature].function(samples, self.config)
 
-    def silence(self) -> Values:
+    def silence(self) -> Floats32:
         """Return the feature of a silent segment: its shape is that of every other."""
         return self.compute(np.zeros(round(self.segment.seconds * self.sample_rate), np.float32))
 
@@ -83,34 +93,48 @@ class FeatureStore:
     """One feature of all segments: `config.json`, `values.npy`, `done.csv` and `failed.csv` in a folder."""
 
     path: Path
-    """Its folder, `DATA/features/<feature>-<config_id>`."""
+    """Its folder, `DATA/features/<feature>-<config id>`."""
     extraction: Extraction
     """What was computed."""
     columns: tuple[str, ...]
     """Name of each row of a `frames` feature, or of each value of a `vector`."""
     segments: tuple[Segment, ...]
-    """The segments that have it, in the order of the pictures."""
+    """The segments that have it, in the order of the spectrograms."""
     rows: tuple[int, ...]
-    """Where each of them stands in `values.npy`."""
+    """Index of each of them in `values.npy`."""
 
     @cached_property
     def config_id(self) -> str:
         """Id of the settings, the one that model cards carry."""
         return self.extraction.config_id()
 
-    def values(self) -> Values:
-        """Return `[items, bands, frames]` or `[items, values]` in the order of `segments`: mapped, if none failed."""
-        array: Values = np.load(self.path / "values.npy", mmap_mode="r", allow_pickle=False)
+    def values(self) -> Floats32:
+        """Return the values in the order of `segments`, memory-mapped if no clip failed.
+
+        Returns
+        -------
+        array
+            `[items, bands, frames]` or `[items, values]`.
+        """
+        array: Floats32 = np.load(self.path / "values.npy", mmap_mode="r", allow_pickle=False)
         return array if len(self.rows) == len(array) else array[list(self.rows)]
 
     def digest(self) -> str:
-        """Hash what the values depend on: settings, segments and source files."""
-        return hashlib.sha256((self.path / "done.csv").read_bytes()).hexdigest()
+        """Hash what the values depend on: the settings, the clips, and size and time of their files."""
+        return digest_text(self.config_id, digest(self.path / "done.csv"))
 
     def export(self, path: Path | str) -> Path:
         """Write a vector feature as a table: segment, clip, label, group, start, and one named column per value.
 
-        Parquet, typed and with every digit, when the name ends in `.parquet`; CSV otherwise.
+        Parameters
+        ----------
+        path
+            Parquet if its name ends in `.parquet`; CSV otherwise.
+
+        Returns
+        -------
+        Path
+            The table.
 
         Raises
         ------
@@ -120,15 +144,10 @@ class FeatureStore:
         path = Path(path)
         if FEATURES[self.extraction.feature].kind != "vector":
             name = self.extraction.feature
-            raise ConfigError(f"'{name}' has many frames a segment; export its statistics: stats with set '{name}'")
-        if path.suffix == ".parquet":
-            _write_parquet(path, self)
-            return path
-        rows = (
-            (one.id, one.clip.id, one.clip.label, one.clip.group, f"{one.start:.4f}", *(f"{v:.7g}" for v in values))
-            for one, values in zip(self.segments, self.values(), strict=True)
-        )
-        write_csv(path, (*KEYS, *self.columns), rows)
+            raise ConfigError(
+                f"'{name}' has many frames a segment; export its statistics: feature stats with the set '{name}'"
+            )
+        write_feature_table(path, self.segments, self.columns, self.values())
         return path
 
 
@@ -146,8 +165,58 @@ class Extracted:
     """Clips without values."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtractJob(Record):
+    """What all clips of one extraction have in common."""
+
+    root: str
+    """Folder of the source."""
+    values: str
+    """The array that the values are written into."""
+    feature: str
+    settings: Mapping[str, Any]
+    """The extraction, as its `to_dict` returned it."""
+
+    @cached_property
+    def extraction(self) -> Extraction:
+        """What is computed."""
+        return Extraction.from_dict(self.feature, self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractTask(Record):
+    """One clip whose feature is computed."""
+
+    clip: str
+    """Its id."""
+    rows: tuple[int, ...]
+    """Index of each of its segments in the array."""
+    starts: tuple[float, ...]
+    """Start of each of its segments, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractedClip(Record):
+    """A clip whose values are in the array."""
+
+    stamp: str
+    """State of its file, as `source_stamp` returns it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureNote(Record):
+    """What the array of a feature holds: written last, so that with it the other files are known to fit."""
+
+    feature: str
+    settings: Mapping[str, Any]
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    segments: str
+    """Hash of the segments' ids."""
+
+
 def extract(
-    data: Path | str,
+    data: DataFolder | Path | str,
     feature: str = "stats",
     *,
     config: Config | None = None,
@@ -166,11 +235,15 @@ def extract(
     config
         Its settings; the defaults when None.
     config_id
-        Which pictures' segments, when `data` holds several configurations.
+        Whose segments, when `data` has spectrograms of several configurations.
     workers
         Number of processes; 0 for one per core.
     progress
         Draw a progress bar on standard error.
+
+    Returns
+    -------
+    Extracted
 
     Raises
     ------
@@ -179,156 +252,142 @@ def extract(
     DataError
         the source is gone, or not one clip could be read.
     """
-    data = Path(data)
-    pictures = open_store(data, config_id)
-    extraction = Extraction(
-        feature=feature, config=config or FEATURES[feature].config(), segment=pictures.config.segment
-    )
-    root = source_of(data)
-    folder = data / "features" / f"{feature}-{extraction.config_id()}"
-    columns = _prepare(folder, extraction, pictures.segments)
-    rows: dict[str, list[int]] = {}
-    for row, segment in enumerate(pictures.segments):
-        rows.setdefault(segment.clip.id, []).append(row)
-    done = {entry["clip"]: entry for entry in read_csv(folder / "done.csv", JOURNAL) if not entry["reason"]}
-    todo = [clip for clip in rows if done.get(clip, {"stamp": ""})["stamp"] != (_stamp(root / clip) or "gone")]
-    tasks = [
-        {"clip": clip, "rows": rows[clip], "starts": [pictures.segments[row].start for row in rows[clip]]}
-        for clip in todo
-    ]
-    shared = {
-        "root": str(root),
-        "values": str(folder / "values.npy"),
-        "feature": feature,
-        "settings": json.dumps(extraction.to_dict()),
-    }
-    failed: list[Failure] = []
-    results = engine.run(extract_one, shared, tasks, workers=workers)
-    with (folder / "done.csv").open("a", encoding="utf-8", newline="") as file:
-        journal = csv.writer(file, lineterminator="\n")
-        for task, result in engine.show_progress(results, len(tasks), "features", progress):
-            clip = task["clip"]
-            if result is None:
-                message = f"{root / clip} killed the process that read it (no memory, or a fault in a decoder)"
-                result = {"stamp": "", "seconds": 0.0, "reason": "crashed", "message": message}
-            journal.writerow([clip, result["stamp"], result["reason"], result["message"]])
-            file.flush()
-            if result["reason"]:
-                failed.append(
-                    Failure(path=clip, reason=result["reason"], seconds=result["seconds"], message=result["message"])
-                )
-    failed.sort(key=lambda failure: failure.path)
-    facts = ((f.path, f.reason, f"{f.seconds:.3f}", f.message) for f in failed)
-    write_csv(folder / "failed.csv", ("path", "reason", "seconds", "message"), facts)
-    if len(failed) == len(rows):
-        raise DataError(f"'{feature}' could be computed of no clip: {failed[0].message}")
+    data = DataFolder.open(data)
+    store = open_store(data, config_id)
+    extraction = Extraction(feature=feature, config=config or FEATURES[feature].config(), segment=store.config.segment)
+    root, folder = data.source_root(), data.feature_path(feature, extraction.config_id())
+    columns = _prepare(folder, extraction, store.segments)
+    tasks = _tasks(store.segments)
+    done = _read_journal(folder)
+    todo = [task for task in tasks if done.get(task.clip) != (_stamp(root / task.clip) or "gone")]
+    job = ExtractJob(root=str(root), values=str(folder / "values.npy"), feature=feature, settings=extraction.to_dict())
+    failed = _compute(job, todo, folder, done, workers, progress)
+    write_failures(folder / "failed.csv", failed)
+    if len(failed) == len(tasks):
+        raise DataError(f"'{feature}' could be computed for no clip: {failed[0].message}")
     lost = {failure.path for failure in failed}
-    kept = [row for row, segment in enumerate(pictures.segments) if segment.clip.id not in lost]
-    store = FeatureStore(
-        path=folder,
-        extraction=extraction,
-        columns=columns,
-        segments=tuple(pictures.segments[row] for row in kept),
-        rows=tuple(kept),
-    )
-    return Extracted(store=store, made=len(todo) - len(failed), reused=len(rows) - len(todo), failed=tuple(failed))
+    rows = tuple(row for row, segment in enumerate(store.segments) if segment.clip.id not in lost)
+    segments = tuple(store.segments[row] for row in rows)
+    values = FeatureStore(path=folder, extraction=extraction, columns=columns, segments=segments, rows=rows)
+    made, reused = len(todo) - len(failed), len(tasks) - len(todo)
+    return Extracted(store=values, made=made, reused=reused, failed=failed)
 
 
-def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[float, Values]]:
-    """Yield the start in seconds and the feature of each segment of one audio file.
+def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[float, Floats32]]:
+    """Yield the feature of each segment of one audio file; extraction and prediction both call this and nothing else.
 
-    Extraction and prediction both call this and nothing else; raises AudioError, possibly after some segments, when the
-    file cannot be used or is silent from start to end.
+    Parameters
+    ----------
+    path
+        The audio file.
+    extraction
+        What to compute.
+
+    Yields
+    ------
+    start, values
+        Start in seconds, and `[bands, frames]` or `[values]`.
+
+    Raises
+    ------
+    AudioError
+        the file cannot be used, or is silent from start to end; possibly after some segments.
     """
-    heard = False
+    sounding = False
     for start, samples in iter_segments(Path(path), extraction.sample_rate, extraction.segment):
-        heard = heard or bool(samples.any())
+        sounding = sounding or bool(samples.any())
         yield start, extraction.compute(samples)
-    if not heard:
+    if not sounding:
         raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
 
 
-def extract_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute one clip's segments and put them into their rows of the array; the work of one engine task."""
-    path = Path(shared["root"]) / task["clip"]
-    extraction = _extraction(shared["feature"], shared["settings"])
-    stamp, seconds = _stamp(path), 0.0
-    try:
-        seconds = probe(path).seconds
-        found = dict(extract_clip(path, extraction))
-    except AudioError as error:
-        return {"stamp": stamp, "seconds": seconds, "reason": error.reason, "message": str(error)}
-    if list(found) != task["starts"]:
-        message = f"{path} has other segments than when it was rendered; render again"
-        return {"stamp": stamp, "seconds": seconds, "reason": "changed", "message": message}
-    values = np.load(shared["values"], mmap_mode="r+", allow_pickle=False)
-    for row, start in zip(task["rows"], task["starts"], strict=True):
-        values[row] = found[start]
+def extract_one(job: ExtractJob, task: ExtractTask) -> ExtractedClip:
+    """Compute one clip's segments and put them into their rows of the array; raises AudioError when it cannot."""
+    path = Path(job.root) / task.clip
+    stamp = _stamp(path)
+    computed = dict(extract_clip(path, job.extraction))
+    if tuple(computed) != task.starts:
+        raise AudioError("changed", f"{path} has other segments than when it was rendered; render again")
+    values = np.load(job.values, mmap_mode="r+", allow_pickle=False)
+    for row, start in zip(task.rows, task.starts, strict=True):
+        values[row] = computed[start]
     values.flush()
-    return {"stamp": stamp, "seconds": seconds, "reason": "", "message": ""}
-
-
-def _write_parquet(path: Path, store: FeatureStore) -> None:
-    """Write `KEYS` as text and float64, the values as float32, whole or not at all."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or export to .csv") from None
-    facts = [(one.id, one.clip.id, one.clip.label, one.clip.group, one.start) for one in store.segments]
-    columns = [*zip(*facts, strict=True), *np.ascontiguousarray(store.values().T)]
-    table = pyarrow.table([pyarrow.array(column) for column in columns], names=[*KEYS, *store.columns])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    parquet.write_table(table, temporary)
-    os.replace(temporary, path)
-
-
-def source_of(data: Path) -> Path:
-    """Return the folder that clip ids are relative to; raises DataError when it is gone."""
-    note = data / "source.json"
-    if not note.exists():
-        raise DataError(f"{data} has no source.json; make it with `spectro render SOURCE --out {data}`")
-    root = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
-    if not root.is_dir():
-        raise DataError(f"{root}, which {data} was rendered from, is gone; bring it back to compute features")
-    return root
+    return ExtractedClip(stamp=stamp)
 
 
 def _prepare(folder: Path, extraction: Extraction, segments: Sequence[Segment]) -> tuple[str, ...]:
     """Make the empty array and journal, unless they are there for just these segments; return the columns."""
-    silence = extraction.silence()
-    columns = FEATURES[extraction.feature].columns(extraction.config, len(silence))
-    facts = {
-        **extraction.to_dict(),
-        "shape": [len(segments), *silence.shape],
-        "columns": list(columns),
-        "segments": hashlib.sha256("\n".join(segment.id for segment in segments).encode()).hexdigest(),
-    }
-    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    config, values = folder / "config.json", folder / "values.npy"
-    if config.exists() and config.read_text(encoding="utf-8") == text and values.exists():
-        return columns
-    folder.mkdir(parents=True, exist_ok=True)
-    config.unlink(missing_ok=True)  # first out and last in: with it the other two are known to fit
-    temporary = values.with_name(f".values.npy.{os.getpid()}.tmp")
-    shape = (len(segments), *silence.shape)
-    np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape).flush()
-    os.replace(temporary, values)
+    shape = extraction.silence().shape
+    note = FeatureNote(
+        feature=extraction.feature,
+        settings=extraction.to_dict(),
+        shape=(len(segments), *shape),
+        columns=FEATURES[extraction.feature].columns(extraction.config, shape[0]),
+        segments=digest_text(*(segment.id for segment in segments)),
+    )
+    path, values = folder / "config.json", folder / "values.npy"
+    if _read_note(path) == note and map_array(values, note.shape, np.float32) is not None:
+        return note.columns
+    path.unlink(missing_ok=True)
+    with replacing(values) as temporary:
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=note.shape).flush()
     write_csv(folder / "done.csv", JOURNAL, [])
-    write_text(config, text)
-    return columns
+    write_document(path, "features", NOTE_VERSION, note.to_dict())
+    return note.columns
+
+
+def _read_note(path: Path) -> FeatureNote | None:
+    try:
+        return FeatureNote.from_dict(read_document(path, "features", NOTE_VERSION, remedy="it is made again"))
+    except (DataError, ConfigError):
+        return None
+
+
+def _tasks(segments: Sequence[Segment]) -> list[ExtractTask]:
+    """Return one task for each clip."""
+    rows: dict[str, list[int]] = {}
+    for row, segment in enumerate(segments):
+        rows.setdefault(segment.clip.id, []).append(row)
+    return [
+        ExtractTask(clip=clip, rows=tuple(own), starts=tuple(segments[row].start for row in own))
+        for clip, own in rows.items()
+    ]
+
+
+def _read_journal(folder: Path) -> dict[str, str]:
+    """Return the stamp of each clip that is done; nothing where the journal is damaged: all is computed again."""
+    try:
+        return {row["clip"]: row["stamp"] for row in read_csv(folder / "done.csv", JOURNAL)}
+    except DataError:
+        return {}
+
+
+def _compute(
+    job: ExtractJob, tasks: Sequence[ExtractTask], folder: Path, done: dict[str, str], workers: int, progress: bool
+) -> tuple[Failure, ...]:
+    """Compute clips, noting each one that is done; return the failures, in order of id."""
+    if not tasks:
+        return ()
+    path, failed = folder / "done.csv", []
+    write_csv(path, JOURNAL, done.items())  # whole lines only: a killed run may have left half a line at its end
+    outcomes = engine.run(extract_one, job, tasks, workers=workers)
+    with path.open("a", encoding="utf-8", newline="") as file:
+        journal = csv.writer(file, lineterminator="\n")
+        for task, outcome in engine.show_progress(outcomes, len(tasks), "features", progress):
+            done.pop(task.clip, None)
+            if isinstance(outcome, Failed):
+                failed.append(failure_of(Path(job.root), task.clip, outcome))
+                continue
+            done[task.clip] = outcome.value.stamp
+            journal.writerow([task.clip, outcome.value.stamp])
+            file.flush()
+    write_csv(path, JOURNAL, sorted(done.items()))  # in an order that does not depend on the workers, for `digest`
+    return tuple(sorted(failed, key=lambda failure: failure.path))
 
 
 def _stamp(path: Path) -> str:
-    """Return size and time of a source file, other than noted when it was changed; nothing when it is gone."""
+    """Return the stamp of a source file; nothing when it is gone."""
     try:
-        stat = path.stat()
+        return source_stamp(path)
     except OSError:
         return ""
-    return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
-@lru_cache(maxsize=8)
-def _extraction(feature: str, settings: str) -> Extraction:
-    return Extraction.from_dict(feature, json.loads(settings))

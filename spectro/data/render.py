@@ -1,44 +1,30 @@
-"""Pictures from sound: the one function that renders a clip, and the resumable rendering of a whole source."""
+"""Render audio as mel-spectrograms: the one function that renders a clip, and the resumable rendering of a source."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spectro.audio.decode import probe
 from spectro.audio.features.mel import mel_spectrogram, silent, to_picture
 from spectro.audio.segment import file_starts, iter_segments
+from spectro.core.arrays import Image
 from spectro.core.config import RenderConfig
+from spectro.core.data_folder import DataFolder, Source
 from spectro.core.errors import AudioError, DataError
-from spectro.core.tables import Clip, Segment, read_csv, write_clips, write_csv, write_segments, write_text
+from spectro.core.files import SUFFIX, read_csv
+from spectro.core.records import Record
+from spectro.core.tables import Clip, Failure, Segment
 from spectro.data import png
+from spectro.data.engines import ClipTask, Done, Failed
 from spectro.data.engines import local as engine
 from spectro.data.layouts import Scan, scan
-from spectro.data.store import Store, folder_of, fresh, open_store, picture_path, read_config, tags
-
-Picture = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A clip that has no pictures, and why; a line of `failed.csv`."""
-
-    path: str
-    """Id of the clip."""
-    reason: str
-    """One of AudioError's reasons, or `crashed`."""
-    seconds: float
-    """Duration its header promises, in seconds; 0 where it cannot be read."""
-    message: str
-    """What to do about it."""
+from spectro.data.store import Store, fresh, open_store, picture_path, source_stamp, tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,41 +32,76 @@ class Rendering:
     """What `render` did."""
 
     data: Path
-    """The DATA folder."""
+    """The data folder."""
     store: Store
-    """The pictures."""
+    """The spectrograms."""
     made: int
-    """Pictures rendered now."""
+    """Spectrograms rendered now."""
     reused: int
-    """Pictures that were already there, with the same settings, of the same source files."""
+    """Spectrograms that were already there, with the same settings, of the same source files."""
     failed: tuple[Failure, ...]
-    """Clips without pictures."""
+    """Clips without spectrograms."""
 
 
-def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float, Picture]]:
-    """Yield the start in seconds and the picture `[bands, frames]` of each segment of one audio file.
+@dataclass(frozen=True, kw_only=True)
+class RenderJob(Record):
+    """What all clips of one rendering have in common."""
 
-    Rendering and prediction both call this and nothing else. A silent segment becomes a black picture; memory is
-    bounded by the segment, not the file.
+    root: str
+    """Folder of the source."""
+    folder: str
+    """Folder of the spectrograms."""
+    config: RenderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedClip(Record):
+    """A clip all of whose spectrograms are there."""
+
+    seconds: float
+    """Duration its header promises, in seconds."""
+    starts: tuple[float, ...]
+    """Start of each segment, in seconds."""
+    made: int
+    """Spectrograms rendered now."""
+
+
+def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float, Image]]:
+    """Yield the spectrogram of each segment of one audio file.
+
+    Rendering and prediction both call this and nothing else. A silent segment becomes a black image; memory is bounded
+    by the segment, not the file.
+
+    Parameters
+    ----------
+    path
+        The audio file.
+    config
+        Settings of the spectrograms.
+
+    Yields
+    ------
+    start, image
+        Start in seconds, and grey levels `[bands, frames]`.
 
     Raises
     ------
     AudioError
-        the file cannot be used, or is silent from start to end; possibly after some pictures.
+        the file cannot be used, or is silent from start to end; possibly after some spectrograms.
     """
-    black: list[float] = []  # starts of silent segments that lead the clip: nothing is yielded before a sound is heard
-    heard = False
+    black: list[float] = []  # starts of silent segments at the beginning: kept back until the first sound
+    sounding = False
     for start, samples in iter_segments(Path(path), config.mel.sample_rate, config.segment):
         db = mel_spectrogram(samples, config.mel)
-        picture = to_picture(db, config.mel.top_db)
-        if not heard:
+        image = to_picture(db, config.mel.top_db)
+        if not sounding:
             if silent(db):
                 black.append(start)
                 continue
-            heard = True
-            yield from ((early, np.zeros_like(picture)) for early in black)
-        yield start, picture
-    if not heard:
+            sounding = True
+            yield from ((early, np.zeros_like(image)) for early in black)
+        yield start, image
+    if not sounding:
         raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
 
 
@@ -95,9 +116,9 @@ def render(
     exclude: Path | str | None = None,
     progress: bool = False,
 ) -> Rendering:
-    """Render every clip of a source into pictures below `out`, doing only what is missing.
+    """Render every clip of a source as spectrograms below `out`, doing only what is missing.
 
-    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<config_id>/`; pictures of other settings in the same
+    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<config id>/`; spectrograms of other settings in the same
     folder are left alone. It may be killed at any point and run again.
 
     Parameters
@@ -105,17 +126,21 @@ def render(
     source, layout
         What `scan` takes.
     out
-        The DATA folder.
+        The data folder.
     config
-        Settings of the pictures; the defaults when None.
+        Settings of the spectrograms; the defaults when None.
     workers
         Number of processes; 0 for one per core.
     strict
         Stop at the first clip that cannot be rendered.
     exclude
-        CSV with a column `path`: ids of clips to leave out (what `spectro doctor` writes, or a `failed.csv`).
+        CSV with a column `path`: ids of clips to leave out (the `bad_files` of `check_audio`, or a `failed.csv`).
     progress
         Draw a progress bar on standard error.
+
+    Returns
+    -------
+    Rendering
 
     Raises
     ------
@@ -124,12 +149,12 @@ def render(
     AudioError
         a clip cannot be rendered, with `strict`.
     """
-    found = select(scan(source, layout), exclude)
-    return render_scan(found, out=out, config=config, workers=workers, strict=strict, progress=progress)
+    listing = leave_out(scan(source, layout), exclude)
+    return render_scan(listing, out=out, config=config, workers=workers, strict=strict, progress=progress)
 
 
 def render_scan(
-    found: Scan,
+    listing: Scan,
     *,
     out: Path | str,
     config: RenderConfig | None = None,
@@ -139,163 +164,153 @@ def render_scan(
 ) -> Rendering:
     """Render clips that are known already: `render` without reading a layout."""
     config = config or RenderConfig()
-    data = Path(out)
-    _claim(data, found)
-    folder = folder_of(data, config)
-    if (folder / "config.json").exists():
-        read_config(folder / "config.json")
-    else:
-        write_text(folder / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-    results = {}
-    for clip, result in _rendered(found, folder, config, workers, progress):
-        results[clip] = result
-        if strict and result["failure"]:
-            raise AudioError(result["failure"]["reason"], result["failure"]["message"])
-    clips = [replace(clip, seconds=results[clip.id]["seconds"]) for clip in found.clips]
-    failures = tuple(
-        Failure(path=clip.id, seconds=clip.seconds, **results[clip.id]["failure"])
-        for clip in clips
-        if results[clip.id]["failure"]
-    )
-    rows = [(f.path, f.reason, f"{f.seconds:.3f}", f.message) for f in failures]
-    write_csv(data / "failed.csv", ("path", "reason", "seconds", "message"), rows)
-    if len(failures) == len(clips):
+    data = DataFolder(Path(out))
+    _claim(data, listing)
+    data.write_config(config)
+    rendered: dict[str, RenderedClip] = {}
+    failed: dict[str, Failure] = {}
+    job = RenderJob(root=str(listing.root), folder=str(data.rendered_path(config)), config=config)
+    tasks = [ClipTask(clip=clip.id) for clip in listing.clips]
+    outcomes = engine.run(render_one, job, tasks, workers=workers)
+    for task, outcome in engine.show_progress(outcomes, len(tasks), "render", progress):
+        if isinstance(outcome, Done):
+            rendered[task.clip] = outcome.value
+        elif strict:
+            raise AudioError(outcome.reason, failure_of(listing.root, task.clip, outcome).message)
+        else:
+            failed[task.clip] = failure_of(listing.root, task.clip, outcome)
+    clips = tuple(replace(clip, seconds=(rendered.get(clip.id) or failed[clip.id]).seconds) for clip in listing.clips)
+    failures = tuple(failed[clip.id] for clip in clips if clip.id in failed)
+    data.write_failures(failures)
+    if not rendered:
         first = failures[0].message
-        raise DataError(f"none of {len(clips)} clips could be rendered: {first} (all in {data / 'failed.csv'})")
-    segments = [
-        Segment(clip=clip, start=start, seconds=config.segment.seconds)
-        for clip in clips
-        for start in results[clip.id]["starts"]
-    ]
-    write_clips(data / "clips.csv", clips)
-    _sweep(data)
-    write_segments(folder / "segments.csv", segments)
-    made = sum(result["made"] for result in results.values())
-    store = open_store(data, config.config_id())
-    return Rendering(data=data, store=store, made=made, reused=len(segments) - made, failed=failures)
+        raise DataError(f"none of {len(clips)} clips could be rendered: {first} (all in {data.failed_path})")
+    data.write_clips(clips)
+    _remove_temporaries(data.path)
+    data.write_segments(config, tuple(_segments(clips, rendered, config)))
+    made = sum(clip.made for clip in rendered.values())
+    store = open_store(data.path, config.config_id())
+    return Rendering(data=data.path, store=store, made=made, reused=len(store.segments) - made, failed=failures)
 
 
-def _rendered(
-    found: Scan, folder: Path, config: RenderConfig, workers: int, progress: bool
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each clip's id with what `render_one` returned, as they are finished."""
-    shared = {"root": str(found.root), "folder": str(folder), "config": json.dumps(config.to_dict())}
-    tasks = [{"clip": clip.id} for clip in found.clips]
-    results = engine.run(render_one, shared, tasks, workers=workers)
-    for task, result in engine.show_progress(results, len(tasks), "render", progress):
-        if result is None:
-            path = found.root / task["clip"]
-            result = _failed("crashed", f"{path} killed the process that rendered it (no memory, or a faulty decoder)")
-        yield task["clip"], result
-
-
-def select(found: Scan, exclude: Path | str | None) -> Scan:
+def leave_out(listing: Scan, exclude: Path | str | None) -> Scan:
     """Leave out the clips that a CSV names in its column `path`; raises DataError when it names none of them."""
     if exclude is None:
-        return found
+        return listing
     names = {row["path"] for row in read_csv(Path(exclude), ("path",))}
-    kept = tuple(clip for clip in found.clips if clip.id not in names)
-    if names and len(kept) == len(found.clips):
-        raise DataError(f"{exclude} names no clip of {found.root} (its first: '{min(names)}'); paths are clip ids")
+    kept = tuple(clip for clip in listing.clips if clip.id not in names)
+    if names and len(kept) == len(listing.clips):
+        raise DataError(f"{exclude} names no clip of {listing.root} (its first: '{min(names)}'); paths are clip ids")
     if not kept:
-        raise DataError(f"{exclude} leaves no clip of {found.root} to render")
-    return replace(found, clips=kept)
+        raise DataError(f"{exclude} leaves no clip of {listing.root} to render")
+    return replace(listing, clips=kept)
 
 
-def render_one(shared: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Render what is missing of one clip; the work of one engine task.
-
-    Returns `starts` of its pictures, how many were `made`, its `seconds`, and a `failure` (reason, message) or None.
-    """
-    path = Path(shared["root"]) / task["clip"]
-    place = _Place(folder=Path(shared["folder"]), clip=task["clip"], config=_config(shared["config"]), path=path)
-    seconds = 0.0
+def render_one(job: RenderJob, task: ClipTask) -> RenderedClip:
+    """Render what is missing of one clip; raises AudioError, having removed its spectrograms, when it cannot be."""
+    target = _ClipTarget(job=job, clip=task.clip)
+    seconds = probe(target.path).seconds
+    expected = file_starts(target.path, seconds, job.config.segment)
+    if all(map(target.fresh, expected)):
+        return RenderedClip(seconds=seconds, starts=tuple(expected), made=0)
     starts: list[float] = []
     made = 0
     try:
-        seconds = probe(path).seconds
-        expected = file_starts(path, seconds, place.config.segment)
-        if all(map(place.fresh, expected)):
-            return {"starts": expected, "made": 0, "seconds": seconds, "failure": None}
-        for start, picture in _one_behind(render_clip(path, place.config)):
+        for start, image in _delay_last(render_clip(target.path, job.config)):
             starts.append(start)
-            if not place.fresh(start):
-                png.write(place.target(start), picture, place.tags(start))
+            if not target.fresh(start):
+                png.write(target.png_path(start), image, target.tags(start))
                 made += 1
-    except AudioError as error:
+    except AudioError:
         for start in starts:
-            place.target(start).unlink(missing_ok=True)
-        return _failed(error.reason, str(error), seconds)
-    return {"starts": starts, "made": made, "seconds": seconds, "failure": None}
+            target.png_path(start).unlink(missing_ok=True)
+        raise
+    return RenderedClip(seconds=seconds, starts=tuple(starts), made=made)
 
 
-def _failed(reason: str, message: str, seconds: float = 0.0) -> dict[str, Any]:
-    return {"starts": [], "made": 0, "seconds": seconds, "failure": {"reason": reason, "message": message}}
+def failure_of(root: Path, clip: str, failed: Failed) -> Failure:
+    """Return the line of `failed.csv` for a clip on which a worker failed.
+
+    Parameters
+    ----------
+    root
+        Folder of the source.
+    clip
+        Id of the clip.
+    failed
+        What the engine returned.
+    """
+    path = root / clip
+    if failed.reason == "crashed":  # its header is not read here, which could take this process down too
+        return Failure(path=clip, reason=failed.reason, seconds=0.0, message=f"{path}: {failed.message}")
+    try:
+        seconds = probe(path).seconds
+    except AudioError:
+        seconds = 0.0
+    return Failure(path=clip, reason=failed.reason, seconds=seconds, message=failed.message)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where the pictures of one clip belong, and what their text chunks must say."""
+class _ClipTarget:
+    """Where the spectrograms of one clip belong, and what their text chunks must say."""
 
-    folder: Path
+    job: RenderJob
     clip: str
-    config: RenderConfig
-    path: Path
 
-    def _segment(self, start: float) -> Segment:
-        clip = Clip(id=self.clip, label="", group="")
-        return Segment(clip=clip, start=start, seconds=self.config.segment.seconds)
+    @cached_property
+    def path(self) -> Path:
+        return Path(self.job.root) / self.clip
 
     @cached_property
     def stamp(self) -> str:
-        """Size and time of the source file: other than in the picture when the file was changed."""
-        stat = self.path.stat()
-        return f"{stat.st_size} {stat.st_mtime_ns}"
+        return source_stamp(self.path)
 
-    def target(self, start: float) -> Path:
-        return picture_path(self.folder, self._segment(start))
+    def png_path(self, start: float) -> Path:
+        return picture_path(Path(self.job.folder), self._segment(start))
 
     def tags(self, start: float) -> dict[str, str]:
-        return tags(self.config, self._segment(start), self.stamp)
+        return tags(self.job.config, self._segment(start), self.stamp)
 
     def fresh(self, start: float) -> bool:
-        return fresh(self.target(start), self.tags(start))
+        return fresh(self.png_path(start), self.tags(start))
+
+    def _segment(self, start: float) -> Segment:
+        clip = Clip(id=self.clip, label="", group="")
+        return Segment(clip=clip, start=start, seconds=self.job.config.segment.seconds)
 
 
-def _one_behind(pictures: Iterator[tuple[float, Picture]]) -> Iterator[tuple[float, Picture]]:
-    """Yield each item when the next is there: the last one, that completes a clip, only once the file proved whole."""
-    held = next(pictures)
-    for item in pictures:
+def _delay_last(images: Iterator[tuple[float, Image]]) -> Iterator[tuple[float, Image]]:
+    """Yield each item once the next is there, so that the last one, which completes a clip, follows its whole file."""
+    held = next(images)
+    for item in images:
         yield held
         held = item
     yield held
 
 
-@lru_cache(maxsize=8)
-def _config(text: str) -> RenderConfig:
-    return RenderConfig.from_dict(json.loads(text))
+def _segments(clips: Sequence[Clip], rendered: dict[str, RenderedClip], config: RenderConfig) -> Iterator[Segment]:
+    for clip in clips:
+        for start in rendered[clip.id].starts if clip.id in rendered else ():
+            yield Segment(clip=clip, start=start, seconds=config.segment.seconds)
 
 
-def _claim(data: Path, found: Scan) -> None:
-    """Note in DATA where its pictures come from; raise DataError when they come from elsewhere."""
-    note = {"layout": found.layout, "root": str(found.root)}
-    path = data / "source.json"
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known != note:
-            raise DataError(
-                f"{data} holds pictures of {known.get('root')} (layout {known.get('layout')}), not of {found.root} "
-                f"(layout {found.layout}); give another --out, or remove that folder"
-            )
-    elif data.exists() and not data.is_dir():
-        raise DataError(f"{data} is a file; --out must be a folder")
-    else:
-        write_text(path, json.dumps(note, indent=2, ensure_ascii=False) + "\n")
+def _claim(data: DataFolder, listing: Scan) -> None:
+    """Note in the data folder where it is rendered from; raise DataError when it is from elsewhere."""
+    if data.path.exists() and not data.path.is_dir():
+        raise DataError(f"{data.path} is a file; --out must be a folder")
+    source, known = Source(layout=listing.layout, root=str(listing.root)), data.source
+    if known is None:
+        data.write_source(source)
+    elif known != source:
+        raise DataError(
+            f"{data.path} was rendered from {known.root} (layout {known.layout}), not from {source.root} "
+            f"(layout {source.layout}); choose another --out, or remove that folder"
+        )
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left half-written; finished pictures are never removed."""
+def _remove_temporaries(folder: Path) -> None:
+    """Remove what killed runs left half-written; finished spectrograms are never removed."""
     for here, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(".") and name.endswith(".tmp"):
+            if name.startswith(".") and name.endswith(SUFFIX):
                 Path(here, name).unlink(missing_ok=True)

@@ -1,13 +1,12 @@
-"""Variants: the clips of a data folder rendered anew with other settings, as a data folder of its own, split alike."""
+"""Render the clips of a data folder again with other settings, as a data folder of their own with the same split."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from spectro.core.config import RenderConfig, SplitConfig
-from spectro.core.tables import read_split, write_split
-from spectro.data.features import source_of
+from spectro.core.data_folder import DataFolder
+from spectro.core.tables import Split
 from spectro.data.layouts import Scan
 from spectro.data.render import Rendering, render_scan
 from spectro.data.splits import split as make_split
@@ -15,7 +14,7 @@ from spectro.data.store import open_store
 
 
 def rerender(
-    data: Path | str,
+    data: DataFolder | Path | str,
     config: RenderConfig,
     *,
     split: str,
@@ -25,8 +24,8 @@ def rerender(
 ) -> Rendering:
     """Return the clips of `data` rendered with other settings, doing only what is missing.
 
-    They lie in `<data>/variants/<config_id>`, so that `data` itself still holds pictures of one kind. A split of
-    clips is the same one there, to the hash; one of segments is dealt anew, for other settings make other segments.
+    They are in `<data>/variants/<config id>`, so that `data` itself still has spectrograms of one kind. A split of
+    clips is the same one there, to the hash; one of segments is made again, since other settings make other segments.
 
     Parameters
     ----------
@@ -37,32 +36,40 @@ def rerender(
     split
         Name of a split in `<data>/splits`.
     config_id
-        Which pictures name the clips, when `data` holds several configurations.
+        Whose clips, when `data` has spectrograms of several configurations.
     workers
         Number of processes; 0 for one per core.
     progress
         Draw a progress bar on standard error.
+
+    Returns
+    -------
+    Rendering
 
     Raises
     ------
     DataError
         the source is gone, there is no such split, or not one clip could be rendered.
     """
-    data = Path(data)
+    data = DataFolder.open(data)
     store = open_store(data, config_id)
     if config == store.config:
-        return Rendering(data=data, store=store, made=0, reused=len(store.segments), failed=())
-    chosen = read_split(data / "splits", split)
-    layout = json.loads((data / "source.json").read_text(encoding="utf-8"))["layout"]
-    # The clips that have pictures, not those of the source: some of these may have been left out on purpose.
+        return Rendering(data=data.path, store=store, made=0, reused=len(store.segments), failed=())
+    chosen = data.split(split)
+    root, source = data.source_root(), data.source
+    assert source is not None  # source_root would have raised
+    # The clips that have spectrograms, not those of the source: some of these may have been left out on purpose.
     clips = tuple(dict.fromkeys(segment.clip for segment in store.segments))
-    found = Scan(root=source_of(data), clips=clips, layout=layout)
-    made = render_scan(
-        found, out=data / "variants" / config.config_id(), config=config, workers=workers, progress=progress
-    )
-    if chosen.by == "segment":
-        dealt = SplitConfig(by="segment", **{name: chosen.facts[name] for name in ("test", "val", "folds", "seed")})
-        make_split(made.data, config=dealt, name=split.rpartition("-")[0] if dealt.folds else split)
-    else:
-        write_split(made.data / "splits", chosen)
-    return made
+    listing = Scan(root=root, clips=clips, layout=source.layout)
+    rendering = render_scan(listing, out=data.variant(config).path, config=config, workers=workers, progress=progress)
+    _split_alike(DataFolder(rendering.data), chosen)
+    return rendering
+
+
+def _split_alike(variant: DataFolder, chosen: Split) -> None:
+    if chosen.by != "segment":
+        variant.write_split(chosen)
+        return
+    old = chosen.statistics
+    config = SplitConfig(by="segment", test=old.test, val=old.val, folds=old.folds, seed=old.seed)
+    make_split(variant, config=config, name=chosen.name.rpartition("-")[0] if old.folds else chosen.name)

@@ -1,108 +1,161 @@
-"""Rendered pictures on disk: one folder per configuration, and all of them as one memory-mapped array."""
+"""Rendered spectrograms on disk: one folder per configuration, and all of them as one memory-mapped array."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as Pillow
 
+from spectro.core.arrays import Image
 from spectro.core.config import RenderConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError
-from spectro.core.tables import Segment, read_clips, read_segments_csv, write_text
+from spectro.core.files import digest_text, read_document, replacing, write_document
+from spectro.core.tables import Segment
 from spectro.data import png
 
-PREFIX = "mel-"
+PACKED_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Store:
-    """The pictures of one configuration: `config.json`, `segments.csv`, one PNG per segment, `pictures.npy`."""
+    """The spectrograms of one configuration: `config.json`, `segments.csv`, one PNG per segment, `packed.npy`."""
 
     path: Path
-    """Its folder, `DATA/mel-<config_id>`."""
+    """Its folder, `DATA/mel-<config id>`."""
     config: RenderConfig
-    """The settings the pictures were rendered with."""
+    """The settings the spectrograms were rendered with."""
     segments: tuple[Segment, ...]
-    """All segments that have a picture, in order of clip id and start."""
+    """All segments that have a spectrogram, in order of clip id and start."""
 
     @cached_property
     def config_id(self) -> str:
-        """Id of the settings, the one that pictures and model cards carry."""
+        """Id of the settings, the one that PNG files and model cards carry."""
         return self.config.config_id()
 
     def picture_path(self, segment: Segment) -> Path:
         """Return the path of a segment's PNG."""
         return picture_path(self.path, segment)
 
-    def pictures(self) -> NDArray[np.uint8]:
-        """Return `[items, bands, frames]`, memory-mapped and read-only, in the order of `segments`.
+    def spectrograms(self) -> Image:
+        """Return all spectrograms as one memory-mapped, read-only array.
 
         It is packed from the PNGs on first use, and again whenever a PNG is no longer the one that was packed.
+
+        Returns
+        -------
+        array
+            `[items, bands, frames]`, in the order of `segments`.
 
         Raises
         ------
         DataError
             a PNG is missing, damaged, of another shape, or rendered with other settings.
         """
-        packed, facts = self.path / "pictures.npy", self.path / "pictures.json"
         digest = self.digest()
-        try:
-            known = json.loads(facts.read_text(encoding="utf-8")).get("digest")
-        except (OSError, ValueError):
-            known = None
-        if known != digest or not packed.exists():
-            self._pack(packed)
-            write_text(facts, json.dumps({"digest": digest, "items": len(self.segments)}) + "\n")
-        array: NDArray[np.uint8] = np.load(packed, mmap_mode="r", allow_pickle=False)
+        array = self._packed(digest)
+        if array is None:
+            self._pack()
+            write_document(self._note_path, "packed", PACKED_VERSION, {"digest": digest, "items": len(self.segments)})
+            array = np.load(self._packed_path, mmap_mode="r", allow_pickle=False)
         return array
 
     def digest(self) -> str:
         """Hash name, size and time of every PNG: cheap to take, and different as soon as one is written again."""
-        digest = hashlib.sha256()
+        lines = []
         for segment in self.segments:
             try:
                 stat = self.picture_path(segment).stat()
             except OSError:
-                raise self._spoilt(segment, "is missing") from None
-            digest.update(f"{segment.id}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
+                raise self._unusable(segment, "is missing") from None
+            lines.append(f"{segment.id}\t{stat.st_size}\t{stat.st_mtime_ns}")
+        return digest_text(*lines)
 
-    def _pack(self, packed: Path) -> None:
-        temporary = packed.with_name(f".{packed.name}.{os.getpid()}.tmp")
+    @property
+    def _packed_path(self) -> Path:
+        return self.path / "packed.npy"
+
+    @property
+    def _note_path(self) -> Path:
+        return self.path / "packed.json"
+
+    def _packed(self, digest: str) -> Image | None:
+        """Return the packed array if it is there, whole, and of the PNGs with this digest."""
+        try:
+            note = read_document(self._note_path, "packed", PACKED_VERSION, remedy="it is made again")
+        except DataError:
+            return None
+        shape = (len(self.segments), *picture_shape(self.config))
+        return map_array(self._packed_path, shape, np.uint8) if note.get("digest") == digest else None
+
+    def _pack(self) -> None:
         shape = picture_shape(self.config)
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(self.segments), *shape))
-        for item, segment in enumerate(self.segments):
-            path = self.picture_path(segment)
-            try:
-                with Image.open(path) as image:
-                    image.load()
-                    tags = getattr(image, "text", {})
-                    picture = np.asarray(image)
-            except (OSError, SyntaxError) as error:
-                raise self._spoilt(segment, f"is damaged ({error})") from None
-            if tags.get("config_id") != self.config_id:
-                raise self._spoilt(segment, f"carries the config_id {tags.get('config_id')}")
-            if picture.shape != shape:
-                raise self._spoilt(segment, f"measures {picture.shape}, not {shape}")
-            array[item] = picture
-        array.flush()
-        del array
-        os.replace(temporary, packed)
+        with replacing(self._packed_path) as temporary:
+            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(self.segments), *shape))
+            for item, segment in enumerate(self.segments):
+                array[item] = self._read(segment, shape)
+            array.flush()
+            del array
 
-    def _spoilt(self, segment: Segment, what: str) -> DataError:
+    def _read(self, segment: Segment, shape: tuple[int, int]) -> Image:
+        try:
+            with Pillow.open(self.picture_path(segment)) as file:
+                file.load()
+                text = getattr(file, "text", {})
+                image = np.asarray(file)
+        except (OSError, SyntaxError) as error:
+            raise self._unusable(segment, f"is damaged ({error})") from None
+        if text.get("config_id") != self.config_id:
+            raise self._unusable(segment, f"was rendered with other settings (its config_id: {text.get('config_id')})")
+        if image.shape != shape:
+            raise self._unusable(segment, f"measures {image.shape}, not {shape}")
+        return image
+
+    def _unusable(self, segment: Segment, what: str) -> DataError:
         return DataError(f"{self.picture_path(segment)} {what}; run `spectro render` again, it repairs only that")
 
 
+def open_store(data: DataFolder | Path | str, config_id: str | None = None) -> Store:
+    """Open the spectrograms in a data folder.
+
+    Parameters
+    ----------
+    data
+        Folder that `render` made.
+    config_id
+        Which configuration; may be left out when there is only one.
+
+    Returns
+    -------
+    Store
+
+    Raises
+    ------
+    DataError
+        there is none, several and no config_id given, no such one, or rendering did not finish.
+    """
+    data = DataFolder.open(data)
+    configs = data.configs()
+    if not configs:
+        raise DataError(f"{data.path} has no spectrograms; make them with `spectro render SOURCE --out {data.path}`")
+    if config_id is not None and config_id not in configs:
+        raise DataError(f"{data.path} has no spectrograms with config_id {config_id} (have: {', '.join(configs)})")
+    if config_id is None and len(configs) > 1:
+        listing = _list_differences(configs)
+        raise DataError(f"{data.path} has spectrograms of several settings; choose one by --config-id: {listing}")
+    config = configs[config_id or next(iter(configs))]
+    return Store(path=data.rendered_path(config), config=config, segments=data.segments(config))
+
+
 def picture_shape(config: RenderConfig) -> tuple[int, int]:
-    """Return (bands, frames) of every picture rendered with these settings."""
+    """Return (bands, frames) of every spectrogram rendered with these settings."""
     samples = round(config.segment.seconds * config.mel.sample_rate)
     return config.mel.n_mels, 1 + samples // config.mel.hop_length
 
@@ -113,8 +166,38 @@ def picture_path(folder: Path, segment: Segment) -> Path:
 
 
 def tags(config: RenderConfig, segment: Segment, stamp: str) -> dict[str, str]:
-    """Return the text chunks of a picture: all that made it, so that it can be judged without any other file."""
+    """Return the text chunks of a PNG, which name everything that made it.
+
+    Parameters
+    ----------
+    config
+        Settings of the rendering.
+    segment
+        What the spectrogram shows.
+    stamp
+        State of the source file, as `source_stamp` returns it.
+    """
     return _common_tags(config) | {"source": segment.clip.id, "start": f"{segment.start:.4f}", "stamp": stamp}
+
+
+def source_stamp(path: Path) -> str:
+    """Return size and time of a source file, which differ once it was changed; raises OSError when it is gone."""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def fresh(path: Path, expected: Mapping[str, str]) -> bool:
+    """Tell whether a PNG is there, whole, and carries exactly the expected text chunks."""
+    return png.read_tags(path) == expected
+
+
+def map_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:
+    """Return a memory-mapped, read-only array; None where it is missing, damaged or another one."""
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
 
 
 @lru_cache(maxsize=8)
@@ -123,67 +206,10 @@ def _common_tags(config: RenderConfig) -> dict[str, str]:
     return {"Software": "spectro", "config_id": config.config_id(), "config": text}
 
 
-def fresh(path: Path, expected: dict[str, str]) -> bool:
-    """Tell whether a picture is there, whole, and carries exactly the expected text chunks."""
-    return png.read_tags(path) == expected
-
-
-def folder_of(data: Path, config: RenderConfig) -> Path:
-    """Return the folder of the pictures of one configuration."""
-    return data / f"{PREFIX}{config.config_id()}"
-
-
-def open_store(data: Path | str, config_id: str | None = None) -> Store:
-    """Open the pictures in a DATA folder.
-
-    Parameters
-    ----------
-    config_id
-        Which configuration; may be left out when there is only one.
-
-    Raises
-    ------
-    DataError
-        there is none, several and no config_id given, no such one, or rendering did not finish.
-    """
-    data = Path(data)
-    if not data.is_dir():
-        raise DataError(f"there is no folder {data}; make it with `spectro render SOURCE --out {data}`")
-    configs = _configs(data)
-    if not configs:
-        raise DataError(f"{data} holds no rendered pictures; make them with `spectro render SOURCE --out {data}`")
-    if config_id is not None and config_id not in configs:
-        raise DataError(f"{data} has no pictures with config_id {config_id} (have: {', '.join(configs)})")
-    if config_id is None and len(configs) > 1:
-        raise DataError(f"{data} holds pictures of several settings, name one config_id: {_compared(configs)}")
-    config = configs[config_id or next(iter(configs))]
-    path = folder_of(data, config)
-    if not (path / "segments.csv").exists():
-        raise DataError(f"rendering into {path} did not finish; run the same `spectro render` again, it resumes")
-    segments = read_segments_csv(path / "segments.csv", read_clips(data / "clips.csv"))
-    return Store(path=path, config=config, segments=tuple(segments))
-
-
-def read_config(path: Path) -> RenderConfig:
-    """Read a `config.json`; raises DataError when it is not one, or does not belong to its folder."""
-    try:
-        config = RenderConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); remove its folder and render again") from None
-    if path.parent.name != f"{PREFIX}{config.config_id()}":
-        raise DataError(f"{path} was changed after rendering; remove its folder and render again")
-    return config
-
-
-def _configs(data: Path) -> dict[str, RenderConfig]:
-    found = [read_config(path) for path in sorted(data.glob(f"{PREFIX}*/config.json"))]
-    return {config.config_id(): config for config in found}
-
-
-def _compared(configs: dict[str, RenderConfig]) -> str:
-    flat: Sequence[tuple[str, RenderConfig]] = list(configs.items())
-    first_name, first = flat[0]
-    parts = [first_name]
-    for name, config in flat[1:]:
-        parts.append(f"{name} ({'; '.join(first.differences(config))})".replace(" there", f" in {name}"))
-    return ", ".join(parts).replace(" here", f" in {first_name}")
+def _list_differences(configs: Mapping[str, RenderConfig]) -> str:
+    """Return the ids, each but the first followed by how its settings differ from those of the first."""
+    (first_id, first), *others = configs.items()
+    parts = [first_id]
+    for config_id, config in others:
+        parts.append(f"{config_id} ({'; '.join(first.differences(config))})".replace(" there", f" in {config_id}"))
+    return ", ".join(parts).replace(" here", f" in {first_id}")

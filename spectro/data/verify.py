@@ -1,4 +1,4 @@
-"""Named data sets on disk: what is there against what should be."""
+"""Compare a named data set on disk with what was published."""
 
 from __future__ import annotations
 
@@ -23,13 +23,24 @@ class Verified:
     missing: tuple[str, ...]
     """Clips whose file is missing or empty, by id, or by name without suffix where the numbering is fixed."""
     known_faults: Mapping[str, str]
-    """Clips that are there and known to be broken, by id."""
+    """What is known to be wrong with clips that are there, by id."""
     problems: tuple[str, ...]
-    """One line for each thing that is not as published; empty when all is well."""
+    """One line for each thing that is not as published; empty when there is none."""
 
 
 def verify(name: str, root: Path | str) -> Verified:
     """Count the clips of a named data set and compare them with what was published.
+
+    Parameters
+    ----------
+    name
+        A name in `DATASETS`.
+    root
+        Its folder.
+
+    Returns
+    -------
+    Verified
 
     Raises
     ------
@@ -40,9 +51,9 @@ def verify(name: str, root: Path | str) -> Verified:
     """
     if name not in DATASETS:
         raise ConfigError(f"unknown data set '{name}'{did_you_mean(name, DATASETS)} (have: {', '.join(DATASETS)})")
-    dataset, found = DATASETS[name], scan(root, name)
-    sizes = {clip.id: _size(found.root / clip.id) for clip in found.clips}
-    counts = Counter(clip.label for clip in found.clips if sizes[clip.id])
+    dataset, listing = DATASETS[name], scan(root, name)
+    sizes = {clip.id: _size(listing.root / clip.id) for clip in listing.clips}
+    counts = Counter(clip.label for clip in listing.clips if sizes[clip.id])
     stems = {Path(clip).stem: clip for clip in sizes}
     missing = sorted([clip for clip, size in sizes.items() if not size] + list(dataset.stems - stems.keys()))
     faults = {clip: dataset.faults[stem] for stem, clip in sorted(stems.items()) if stem in dataset.faults}

@@ -1,1 +1,1 @@
-"""From predictions to judgement: metrics with intervals, comparisons, ensembles and the report."""
+"""Evaluate predictions: metrics with intervals, calibration, paired comparisons, ensembles and cross-validation."""

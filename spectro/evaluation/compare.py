@@ -1,118 +1,120 @@
-"""Tell models apart on the same clips: paired tests of every pair, corrected for their number."""
+"""Compare models on the same clips: paired tests of every pair, corrected for their number."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from spectro.core.alignment import aligned_clips
 from spectro.core.errors import ConfigError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.evaluation.ensemble import clip_predictions
 from spectro.evaluation.evaluate import load_or_compute
+from spectro.evaluation.results import Comparison, Metrics, ModelRow, PairTest, Scores
 from spectro.evaluation.statistics import BootstrapConfig, holm, items_needed, mcnemar, paired_bootstrap
 
-FIGURES = ("accuracy", "macro_f1", "balanced_accuracy", "roc_auc", "log_loss")
-"""Metrics that stand in a table of models."""
 
-
-def compare(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None) -> dict[str, Any]:
+def compare(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None) -> Comparison:
     """Compare runs on the test clips that they share.
 
-    Returns
-    -------
-    `models`: per run its name, split, sizes and the `FIGURES` at `segment` and `clip` level. `pairs`: what
-    `compare_pairs` returns.
+    Parameters
+    ----------
+    runs
+        At least two runs or their folders.
+    config
+        Settings of the bootstrap of the pairs.
 
     Raises
     ------
     ConfigError
-        fewer than two runs were given.
+        Fewer than two runs were given.
     RunError
-        test clips, labels or truths differ between runs, so that the runs cannot be compared.
+        Test clips, labels or truths differ between runs, so that the runs cannot be compared.
     """
-    members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    members = [Run.open(run) for run in runs]
     if len(members) < 2:
         raise ConfigError(f"a comparison needs at least 2 runs, but {len(members)} was given")
-    aligned = clip_predictions(members, "test")
+    aligned = aligned_clips(members, "test")
     names = distinct_names(members)
     models = [model_row(name, run, load_or_compute(run)) for name, run in zip(names, members, strict=True)]
-    return {"models": models, "pairs": compare_pairs(dict(zip(names, aligned, strict=True)), config)}
+    return Comparison(models=tuple(models), pairs=compare_pairs(dict(zip(names, aligned, strict=True)), config))
 
 
-def compare_pairs(models: dict[str, Predictions], config: BootstrapConfig | None = None) -> list[dict[str, Any]]:
-    """Test every pair of models for a difference in accuracy.
+def compare_pairs(models: Mapping[str, Predictions], config: BootstrapConfig | None = None) -> tuple[PairTest, ...]:
+    """Test every pair of models for a difference in accuracy, with Holm's correction for the number of pairs.
 
     Parameters
     ----------
-    models : name to predictions of the same clips in the same order, as `clip_predictions` returns them
-
-    Returns
-    -------
-    One row per pair: `first`, `second`, `n` clips and `groups`; `only_first` and `only_second` (clips that only one
-    gets right); `difference` of accuracies with interval; `p_mcnemar` (exact; takes clips for independent) and
-    `p_bootstrap` (groups), each also `_holm`; `needed`: the clips that would tell two such models apart in four of five
-    trials, None where they are equally good.
+    models
+        Name to predictions of the same clips in the same order, as `aligned_clips` returns them.
+    config
+        Settings of the bootstrap.
     """
-    rows: list[dict[str, Any]] = []
-    for (first, mine), (second, theirs) in combinations(models.items(), 2):
-        right = [(p.predicted == p.truth)[p.truth >= 0] for p in (mine, theirs)]
-        groups = [group for group, truth in zip(mine.groups, mine.truth, strict=True) if truth >= 0]
-        exact = mcnemar(*right)
-        scores = [one.astype(np.float64) for one in right]
-        gap = paired_bootstrap(scores[0], scores[1], groups, config)
-        n = len(groups)
-        needed = items_needed(exact.only_first / n, exact.only_second / n)
-        alone = (scores[0] - scores[1]).std() / math.sqrt(n)
-        inflation = max(1.0, (gap.deviation / alone) ** 2) if alone > 0 and not math.isnan(gap.deviation) else 1.0
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "n": n,
-                "groups": len(set(groups)),
-                "only_first": exact.only_first,
-                "only_second": exact.only_second,
-                "difference": gap.estimate.to_dict(),
-                "p_mcnemar": exact.p,
-                "p_bootstrap": gap.p,
-                "needed": None if needed is None else math.ceil(needed * inflation),
-            }
-        )
-    for test in ("p_mcnemar", "p_bootstrap"):
-        for row, corrected in zip(rows, holm([row[test] for row in rows]), strict=True):
-            row[f"{test}_holm"] = corrected
-    return rows
+    pairs = [
+        _compare_pair(first, second, models[first], models[second], config or BootstrapConfig())
+        for first, second in combinations(models, 2)
+    ]
+    mcnemars, bootstraps = holm([pair.p_mcnemar for pair in pairs]), holm([pair.p_bootstrap for pair in pairs])
+    return tuple(
+        replace(pair, p_mcnemar_holm=mcnemars[number], p_bootstrap_holm=bootstraps[number])
+        for number, pair in enumerate(pairs)
+    )
 
 
-def model_row(name: str, run: Run, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return what a table of models says of one."""
-    card = run.card()
-    split = card.get("split") or {}
-    return {
-        "name": name,
-        "kind": card.get("kind", ""),
-        "parameters": (card.get("model") or {}).get("parameters"),
-        "split": split.get("title") or split.get("name", ""),
-        "clips": metrics["items"]["clips"],
-        "groups": metrics["bootstrap"]["groups"],
-        "leaking_groups": (split.get("facts") or {}).get("leaking_groups"),
-        **{
-            level: {figure: metrics[level][figure] for figure in FIGURES}
-            for level in ("segment", "clip")
-            if level in metrics
-        },
-    }
+def _compare_pair(first: str, second: str, mine: Predictions, theirs: Predictions, config: BootstrapConfig) -> PairTest:
+    """Test one pair, as if it were the only one."""
+    known = mine.truth >= 0
+    right = [(predictions.predicted == predictions.truth)[known] for predictions in (mine, theirs)]
+    groups = [mine.groups[item] for item in np.flatnonzero(known)]
+    exact = mcnemar(right[0], right[1])
+    scores = [one.astype(np.float64) for one in right]
+    gap = paired_bootstrap(scores[0], scores[1], groups, config)
+    n = len(groups)
+    needed = items_needed(exact.only_first / n, exact.only_second / n)
+    # clips of one group resemble each other, so more of them are needed than of independent ones
+    independent = (scores[0] - scores[1]).std() / math.sqrt(n)
+    grouped = independent > 0 and not math.isnan(gap.deviation)
+    inflation = max(1.0, (gap.deviation / independent) ** 2) if grouped else 1.0
+    return PairTest(
+        first=first,
+        second=second,
+        n=n,
+        groups=len(set(groups)),
+        only_first=exact.only_first,
+        only_second=exact.only_second,
+        difference=gap.estimate,
+        p_mcnemar=exact.p,
+        p_bootstrap=gap.p,
+        needed=None if needed is None else math.ceil(needed * inflation),
+        p_mcnemar_holm=exact.p,
+        p_bootstrap_holm=gap.p,
+    )
+
+
+def model_row(name: str, run: Run, metrics: Metrics) -> ModelRow:
+    """Return the row of a run in a table of models."""
+    card = run.card
+    return ModelRow(
+        name=name,
+        kind=card.kind,
+        parameters=card.model.parameters if card.model else None,
+        split=card.split.title,
+        clips=metrics.items.clips,
+        groups=metrics.bootstrap.groups,
+        leaking_groups=card.split.statistics.leaking_groups,
+        segment=Scores.of(metrics.segment) if metrics.segment else None,
+        clip=Scores.of(metrics.clip),
+    )
 
 
 def distinct_names(runs: Sequence[Run]) -> list[str]:
-    """Return each run's name, with its folder behind it where two have the same."""
-    names = [str(run.card().get("name") or run.name) for run in runs]
+    """Return each run's name, followed by its folder where two have the same."""
+    names = [run.card.name for run in runs]
     return [
         f"{name} ({run.path.as_posix()})" if names.count(name) > 1 else name
         for name, run in zip(names, runs, strict=True)

@@ -1,50 +1,56 @@
-"""Several runs of one recipe summed up: folds pooled into one judgement, seeds as mean and deviation."""
+"""Several runs of one recipe: folds of a cross-validation pooled, seeds as mean and standard deviation."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from spectro.core.alignment import aligned_clips
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.evaluation.compare import FIGURES, compare_pairs
-from spectro.evaluation.ensemble import clip_predictions
+from spectro.evaluation.compare import compare_pairs
 from spectro.evaluation.evaluate import evaluate_predictions, load_or_compute
+from spectro.evaluation.results import LEVELS, SCORES, FoldTest, Level, Metrics, RunSummary, Spread
 from spectro.evaluation.statistics import BootstrapConfig, corrected_t
 
 
-def summarize(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None) -> dict[str, Any]:
-    """Sum up runs that differ in their fold or in their seed.
+def summarize(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None) -> RunSummary:
+    """Summarize runs that differ in their fold or in their seed.
 
     Runs with the same test clips are seeds, runs with wholly different ones are folds. Folds are pooled: every clip is
-    judged once, by the run that did not train on it, which is not the same as the mean of the folds' figures.
+    predicted once, by the run that did not train on it, which differs from the mean of the folds' metrics.
 
-    Returns
-    -------
-    `kind` (`seeds` or `folds`), `runs` (their number), `spread`: per level and figure its `mean` and `deviation` over
-    runs; and for folds `pooled`, what `evaluate_predictions` says of all clips together.
+    Parameters
+    ----------
+    runs
+        At least two runs or their folders.
+    config
+        Settings of the bootstrap of pooled folds.
 
     Raises
     ------
+    ConfigError
+        Fewer than two runs were given.
     RunError
-        test clips overlap in part, or labels differ.
+        Test clips overlap in part.
+    DataError
+        Folds have different labels.
     """
-    members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    members = [Run.open(run) for run in runs]
     if len(members) < 2:
         raise ConfigError(f"a summary needs at least 2 runs, but {len(members)} was given")
-    tested = [member.predictions("test") for member in members]
-    clips = [frozenset(predictions.clip_ids) for predictions in tested]
-    found: dict[str, Any] = {"runs": len(members), "spread": _spread([load_or_compute(member) for member in members])}
+    tests = [member.predictions("test") for member in members]
+    clips = [frozenset(test.clip_ids) for test in tests]
+    spread = _spread([load_or_compute(member) for member in members])
     if len(set(clips)) == 1:
-        return {"kind": "seeds", **found}
+        return RunSummary(kind="seeds", runs=len(members), spread=spread, pooled=None)
     if sum(map(len, clips)) == len(frozenset().union(*clips)):
-        vote = members[0].card().get("vote") or "soft"
-        pooled = evaluate_predictions(Predictions.join(tested), vote=vote, config=config)
-        return {"kind": "folds", **found, "pooled": pooled}
+        pooled = evaluate_predictions(Predictions.join(tests), vote=members[0].card.vote, config=config)
+        return RunSummary(kind="folds", runs=len(members), spread=spread, pooled=pooled)
     raise RunError(
         f"the test clips of {members[0].path} and the other runs overlap in part, so the runs are neither seeds of one "
         "split nor folds of one cross-validation"
@@ -53,45 +59,54 @@ def summarize(runs: Sequence[Run | Path | str], *, config: BootstrapConfig | Non
 
 def compare_folds(
     first: Sequence[Run | Path | str], second: Sequence[Run | Path | str], *, config: BootstrapConfig | None = None
-) -> dict[str, Any]:
+) -> FoldTest:
     """Test two recipes that were run on the same folds, given in the same order [Nadeau and Bengio, 2003].
 
-    Returns
-    -------
-    `difference` of the mean clip accuracies (first - second), `t` and two-sided `p`: does one recipe win on new folds
-    of such data? And, where no clip is in two folds, `pooled`: what `compare_pairs` says of all their clips together:
-    do these very models differ? Three folds say little about the first, their clips may say much about the second.
+    The corrected t test asks whether one recipe wins on new folds of such data; the pooled pair, whether these very
+    models differ. Three folds are weak evidence for the first, but their clips may be strong evidence for the second.
+
+    Parameters
+    ----------
+    first, second
+        Runs of the two recipes, one per fold.
+    config
+        Settings of the bootstrap of the pooled pair.
 
     Raises
     ------
+    ConfigError
+        The numbers of folds differ, or there are fewer than two.
     RunError
-        two runs that stand at the same place were tested on different clips.
+        Two runs at the same position were tested on different clips.
     """
     if len(first) != len(second):
         raise ConfigError(f"{len(first)} and {len(second)} folds were given, but they must be the same")
     folds = [
-        clip_predictions([run if isinstance(run, Run) else Run.open(run) for run in pair], "test")
-        for pair in zip(first, second, strict=True)
+        aligned_clips([Run.open(mine), Run.open(theirs)], "test") for mine, theirs in zip(first, second, strict=True)
     ]
-    differences = [
-        float((mine.predicted == mine.truth).mean() - (theirs.predicted == theirs.truth).mean())
-        for mine, theirs in folds
-    ]
+    differences = [_accuracy(mine) - _accuracy(theirs) for mine, theirs in folds]
     t, p = corrected_t(differences, 1 / max(2, len(differences)))
-    found: dict[str, Any] = {"difference": float(np.mean(differences)), "t": t, "p": p}
     clips = [clip for mine, _ in folds for clip in mine.clip_ids]
+    pair = None
     if len(clips) == len(set(clips)):
-        pooled = {name: Predictions.join(parts) for name, parts in zip("ab", zip(*folds, strict=True), strict=True)}
-        found["pooled"] = compare_pairs(pooled, config)[0]
-    return found
+        mine, theirs = (Predictions.join(parts) for parts in zip(*folds, strict=True))
+        (pair,) = compare_pairs({"a": mine, "b": theirs}, config)
+    return FoldTest(difference=float(np.mean(differences)), t=t if math.isfinite(t) else math.nan, p=p, pooled=pair)
 
 
-def _spread(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    levels = [level for level in ("segment", "clip", "group") if all(level in metrics for metrics in found)]
-    spread: dict[str, dict[str, dict[str, float]]] = {}
-    for level in levels:
-        values = {name: np.array([metrics[level][name]["value"] for metrics in found], float) for name in FIGURES}
-        spread[level] = {
-            name: {"mean": float(value.mean()), "deviation": float(value.std(ddof=1))} for name, value in values.items()
-        }
+def _accuracy(clips: Predictions) -> float:
+    return float((clips.predicted == clips.truth).mean())
+
+
+def _spread(runs: Sequence[Metrics]) -> dict[Level, dict[str, Spread]]:
+    """Return mean and deviation of each metric of `SCORES`, per level that all runs have."""
+    spread: dict[Level, dict[str, Spread]] = {}
+    for level in LEVELS:
+        parts = [part for metrics in runs if (part := metrics.level(level)) is not None]
+        if len(parts) < len(runs):
+            continue
+        spread[level] = {}
+        for name in SCORES:
+            values = np.array([estimate.value for part in parts if (estimate := part.metric(name))])
+            spread[level][name] = Spread(mean=float(values.mean()), deviation=float(values.std(ddof=1)))
     return spread

@@ -1,23 +1,66 @@
-"""Several runs that decide together: each pools its segments to clips, then the clips' probabilities are combined."""
+"""Make an ensemble: combine the clip probabilities of several runs, and their segments' where these align."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from spectro.core.alignment import aligned_clips, aligned_segments
+from spectro.core.arrays import Probs
+from spectro.core.card import Card, Combination, Member, RuleFacts, SelectionFacts
 from spectro.core.errors import ConfigError, RunError
-from spectro.core.predictions import Predictions, Probs
+from spectro.core.predictions import VOTES, Predictions
 from spectro.core.runs import Run, environment
+from spectro.core.tables import Subset
 from spectro.evaluation.ensemble_fit import fit_stacking, fit_weights
 from spectro.evaluation.ensemble_search import choose_combination, double_fault, search_members
-from spectro.inference.combination import Combination
+from spectro.inference.combination import combine_predictions, member_weights
+from spectro.inference.temperature import fit_temperature
 
 Fit = Literal["fitted", "per-class", "stacked", "best"]
 FITS: tuple[Fit, ...] = ("fitted", "per-class", "stacked", "best")
+SUBSETS: tuple[Subset, ...] = ("test", "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Runs that may become members, with their predictions of clips in one order."""
+
+    runs: tuple[Run, ...]
+    clips: Mapping[Subset, Sequence[Predictions]]
+    """Predictions of each run, of `test`, and of `val` where all runs have them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the runs."""
+        return tuple(run.card.name for run in self.runs)
+
+    def select(self, items: Sequence[int]) -> Candidates:
+        """Return the given runs only."""
+        clips = {subset: [parts[item] for item in items] for subset, parts in self.clips.items()}
+        return Candidates(runs=tuple(self.runs[item] for item in items), clips=clips)
+
+    def validation(self, purpose: str) -> tuple[Probs, Predictions]:
+        """Return the probabilities of validation clips with known truth, `[runs, clips, classes]`, and those clips.
+
+        Raises
+        ------
+        RunError
+            There are none; the message names the `purpose` that needs them.
+        """
+        if "val" not in self.clips:
+            lacking = next(run for run in self.runs if not run.has_predictions("val"))
+            raise RunError(f"{lacking.path} has no validation predictions, but {purpose} must be fitted on them")
+        known = self.clips["val"][0].truth >= 0
+        if not known.any():
+            raise RunError(f"the validation clips have no known truth, but {purpose} must be fitted on it")
+        parts = [part.select(known) for part in self.clips["val"]]
+        return np.stack([part.probs for part in parts]), parts[0]
 
 
 def ensemble(
@@ -27,161 +70,170 @@ def ensemble(
     weights: Fit | Sequence[float] | None = None,
     vote: str = "soft",
     search: bool = False,
+    command: str = "",
 ) -> Run:
     """Combine finished runs into one, which is a run like any other.
 
-    Members may differ in model, feature and segment length: they meet at clip level.
+    Members may differ in model, feature and segment length: each pools its segments to clips, then clips are combined.
+    Where all members cut clips alike, their segments are combined in the same way, for results at segment level.
 
     Parameters
     ----------
-    runs : at least two runs with the same labels, trained on the same split
-    out : folder of the new run
-    weights : one weight per run; `"fitted"` (one per run, by log loss on validation), `"per-class"` (one per run and
-        class), `"stacked"` (logistic regression on validation), or `"best"` (whichever of these and of the vote rules
-        does best in a cross-validation on validation); equal weights if not given. Weights need a soft vote
-    vote : rule by which members decide together (one of `VOTES`)
-    search : whether to keep only those of the runs that help each other on validation
+    runs
+        At least two runs with the same labels, trained on the same split.
+    out
+        Folder of the new run: absent, empty, or that of an earlier ensemble, which is replaced.
+    weights
+        One weight per run; `"fitted"` (one per run, by log loss on validation), `"per-class"` (one per run and class),
+        `"stacked"` (logistic regression on validation), or `"best"` (whichever of these and of the vote rules does best
+        in a cross-validation on validation); equal weights if not given. Weights need a soft vote.
+    vote
+        Rule by which members decide together (one of `VOTES`).
+    search
+        Whether to keep only those of the runs that help each other on validation.
+    command
+        Command line that makes the ensemble, for its card.
 
     Returns
     -------
-    A run with clip predictions of `val` (where all members have them) and `test`, and a card that lists the members.
+    Run
+        With clip predictions of `test` and (where all members have them) `val`, a temperature fitted on the latter, and
+        a card that lists the members.
 
     Raises
     ------
     RunError
-        runs do not belong together, or lack the validation predictions that fitting needs.
+        Runs do not belong together, lack the validation predictions that fitting needs, or would be overwritten.
     ConfigError
-        weights and vote do not fit each other or the number of runs.
+        Weights and vote do not fit each other or the number of runs.
     """
-    members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
-    if len(members) < 2:
-        raise ConfigError(f"an ensemble needs at least 2 runs, but {len(members)} was given")
-    if weights is not None and vote != "soft":
-        raise ConfigError(f"weights need the soft vote, but vote is '{vote}'")
-    cards = [member.card() for member in members]
-    _check_same_split(members, cards)
-    folds = {"test": clip_predictions(members, "test")}
-    if all(member.predictions_path("val").exists() for member in members):
-        folds["val"] = clip_predictions(members, "val")
-    names = [str(card.get("name", member.name)) for card, member in zip(cards, members, strict=True)]
-    facts: dict[str, Any] = {}
+    members = tuple(Run.open(run) for run in runs)
+    _check_settings(members, weights, vote)
+    target = _target(Path(out), members)
+    _check_same_split(members)
+    subsets = [subset for subset in SUBSETS if subset == "test" or all(run.has_predictions(subset) for run in members)]
+    candidates = Candidates(runs=members, clips={subset: aligned_clips(members, subset) for subset in subsets})
+    selection: SelectionFacts | None = None
     if search:
-        tuning = _validation(members, folds, "a search")
-        searched = search_members(stack(tuning), tuning[0].truth, tuning[0].groups)
-        facts["search"] = searched.to_dict(names)
-        members, names = [members[item] for item in searched.chosen], [names[item] for item in searched.chosen]
-        folds = {fold: [found[item] for item in searched.chosen] for fold, found in folds.items()}
-    if weights == "best":
-        tuning = _validation(members, folds, "'best' weights")
-        combination, facts["rules"] = choose_combination(stack(tuning), tuning[0].truth, tuning[0].groups)
-    else:
-        combination = _combination(members, folds, weights, vote)
-    if "val" in folds:
-        right = np.stack([member.predicted == member.truth for member in folds["val"]])
-        facts["double_fault"] = double_fault(right).round(6).tolist()
+        probs, clips = candidates.validation("a search")
+        selected = search_members(probs, clips.truth, clips.groups)
+        selection = selected.facts(candidates.names)
+        candidates = candidates.select(selected.chosen)
+    combination, rules = _combination(candidates, weights, vote)
+    card = replace(_card(target, candidates, combination), selection=selection, rules=rules, command=command)
+    return _write(target, candidates, card)
 
-    made = Run(Path(out))
-    for fold, predictions in folds.items():
-        combination.apply(predictions).save(made.predictions_path(fold))
-    shares = combination.member_weights(len(members))
-    made.write_card(
-        {
-            "name": made.name,
-            "kind": "ensemble",
-            "labels": list(folds["test"][0].labels),
-            "vote": "soft",  # of its own items, which are clips; how members combine stands in `combination`
-            "temperature": 1.0,
-            "combination": combination.to_dict(),
-            "members": [
-                {"path": _relative(member.path, made.path), "name": name, "weight": share}
-                for member, name, share in zip(members, names, shares, strict=True)
-            ],
-            "split": cards[0].get("split", {}),
-            "data": cards[0].get("data", {}),
-            **facts,
-            "environment": environment(),
-        }
+
+def _card(run: Run, members: Candidates, combination: Combination) -> Card:
+    """Return the card of an ensemble, not calibrated yet."""
+    first = members.runs[0].card
+    shares = member_weights(combination, len(members.runs))
+    return Card(
+        name=run.name,
+        kind="ensemble",
+        labels=members.clips["test"][0].labels,
+        split=first.split,
+        data=first.data,
+        vote="soft",  # of its own items, which are clips; how members are combined is in `combination`
+        members=tuple(
+            Member(path=_relative(member.path, run.path), name=name, weight=share)
+            for member, name, share in zip(members.runs, members.names, shares, strict=True)
+        ),
+        combination=combination,
+        double_fault=_double_fault(members.clips["val"]) if "val" in members.clips else (),
+        environment=environment(),
     )
-    return made
 
 
-def clip_predictions(runs: Sequence[Run], fold: str) -> list[Predictions]:
-    """Return each run's predictions of one fold, pooled by its own vote rule, with the clips in one common order.
-
-    Raises
-    ------
-    RunError
-        labels, clips or truths differ between runs.
-    """
-    pooled = [run.predictions(fold).pool(run.card().get("vote") or "soft") for run in runs]
-    first = pooled[0]
-    aligned = [first]
-    for run, predictions in zip(runs[1:], pooled[1:], strict=True):
-        where = f"{runs[0].path} and {run.path}"
-        if predictions.labels != first.labels:
-            raise RunError(f"{where} have different labels: {_apart(first.labels, predictions.labels)}")
-        place = {clip: item for item, clip in enumerate(predictions.ids)}
-        if place.keys() != set(first.ids):
-            raise RunError(f"{where} have different {fold} clips: {_apart(first.ids, predictions.ids)}")
-        ordered = predictions.select([place[clip] for clip in first.ids])
-        differing = np.flatnonzero(ordered.truth != first.truth)
-        if len(differing):
-            raise RunError(f"{where} disagree about the true class of '{first.ids[differing[0]]}'; train both again")
-        aligned.append(ordered)
-    return aligned
+def _write(run: Run, members: Candidates, card: Card) -> Run:
+    """Write predictions and calibrated card in place of an earlier ensemble; the card last, which completes the run."""
+    assert card.combination is not None
+    clips = {subset: combine_predictions(card.combination, parts) for subset, parts in members.clips.items()}
+    files = {run.predictions_path(subset): predictions for subset, predictions in clips.items()}
+    for subset in clips:
+        segments = aligned_segments(members.runs, subset)
+        if segments is not None:
+            files[run.segments_path(subset)] = combine_predictions(card.combination, segments)
+    if "val" in clips and (clips["val"].truth >= 0).any():
+        card = replace(card, temperature=fit_temperature(clips["val"]))
+    for stale in (run.metrics_path, *run.path.glob("predictions-*.npz"), *run.path.glob("segments-*.npz")):
+        stale.unlink(missing_ok=True)
+    for path, predictions in files.items():
+        predictions.save(path)
+    run.write_card(card)
+    return run
 
 
 def _combination(
-    members: Sequence[Run], folds: dict[str, list[Predictions]], weights: Fit | Sequence[float] | None, vote: str
-) -> Combination:
+    members: Candidates, weights: Fit | Sequence[float] | None, vote: str
+) -> tuple[Combination, tuple[RuleFacts, ...]]:
+    """Return the way of combining that the settings ask for, fitted where it must be, and the rules compared for it."""
     if weights is None:
-        return Combination(vote=vote)
+        return Combination(vote=vote), ()
     if not isinstance(weights, str):
-        if len(weights) != len(members):
-            raise ConfigError(f"{len(weights)} weights were given for {len(members)} runs")
-        return Combination(weights=tuple(float(weight) for weight in weights))
-    if weights not in FITS:
-        raise ConfigError(f"weights is '{weights}', but must be one of {', '.join(FITS)}, or numbers")
-    tuning = _validation(members, folds, f"'{weights}' weights")
-    probs, truth = stack(tuning), tuning[0].truth
+        if len(weights) != len(members.runs):
+            raise ConfigError(f"{len(weights)} weights were given for {len(members.runs)} runs")
+        return Combination(weights=tuple(float(weight) for weight in weights)), ()
+    probs, clips = members.validation(f"'{weights}' weights")
+    if weights == "best":
+        return choose_combination(probs, clips.truth, clips.groups)
     if weights == "stacked":
-        return fit_stacking(probs, truth)
-    return fit_weights(probs, truth, per_class=weights == "per-class")
+        return fit_stacking(probs, clips.truth), ()
+    return fit_weights(probs, clips.truth, per_class=weights == "per-class"), ()
 
 
-def _validation(members: Sequence[Run], folds: dict[str, list[Predictions]], what: str) -> list[Predictions]:
-    """Return the members' validation clips with known truth, or raise RunError saying that `what` needs them."""
-    if "val" not in folds:
-        lacking = next(member for member in members if not member.predictions_path("val").exists())
-        raise RunError(f"{lacking.path} has no validation predictions, but {what} must be fitted on them")
-    known = folds["val"][0].truth >= 0
-    if not known.any():
-        raise RunError(f"the validation clips have no known truth, but {what} must be fitted on it")
-    return [member.select(known) for member in folds["val"]]
+def _check_settings(members: Sequence[Run], weights: Fit | Sequence[float] | None, vote: str) -> None:
+    if len(members) < 2:
+        raise ConfigError(f"an ensemble needs at least 2 runs, but {len(members)} was given")
+    VOTES[vote]  # raises when there is none of that name
+    if weights is not None and vote != "soft":
+        raise ConfigError(f"weights need the soft vote, but vote is '{vote}'")
+    if isinstance(weights, str) and weights not in FITS:
+        raise ConfigError(f"weights is '{weights}', but must be one of {', '.join(FITS)}, or numbers")
 
 
-def stack(predictions: Sequence[Predictions]) -> Probs:
-    """Return the probabilities of aligned members as `[members, clips, classes]`."""
-    return np.stack([member.probs for member in predictions])
-
-
-def _check_same_split(runs: Sequence[Run], cards: Sequence[dict[str, Any]]) -> None:
-    splits = [card.get("split") or {} for card in cards]
-    for run, split in zip(runs[1:], splits[1:], strict=True):
-        if split.get("sha256") != splits[0].get("sha256"):
+def _check_same_split(runs: Sequence[Run]) -> None:
+    first = runs[0].card.split
+    for run in runs[1:]:
+        split = run.card.split
+        if split.sha256 != first.sha256:
             raise RunError(
-                f"{runs[0].path} used split '{splits[0].get('name')}' and {run.path} used '{split.get('name')}' with "
-                "another assignment: a clip tested by one may have trained the other; train both on one split"
+                f"{runs[0].path} used split '{first.name}' and {run.path} used '{split.name}' with another assignment: "
+                "a clip tested by one may have trained the other; train both on one split"
             )
 
 
-def _apart(first: Sequence[str], second: Sequence[str]) -> str:
-    """Say how two lists differ: what one has more, or that their order differs."""
-    for mine, theirs, which in ((first, second, "first"), (second, first, "second")):
-        extra = sorted(set(mine) - set(theirs))
-        if extra:
-            return f"only the {which} has '{extra[0]}'" + (f" and {len(extra) - 1} more" if len(extra) > 1 else "")
-    return "their order differs"
+def _target(out: Path, members: Sequence[Run]) -> Run:
+    """Return the run to write; raises RunError when `out` holds anything but an earlier ensemble."""
+    remedy = "give a new folder, or that of an earlier ensemble"
+    place = out.resolve()
+    for member in members:
+        member.leaves()  # raises when an ensemble is a member of itself
+        if any(run.path.resolve() == place for run in _with_members(member)):
+            raise RunError(f"{out} is a member of the ensemble and would be overwritten; {remedy}")
+    run = Run(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return run
+    if not out.is_dir():
+        raise RunError(f"{out} is a file, not a folder; {remedy}")
+    if not run.card_path.exists():
+        kind = "a data folder" if (out / "clips.csv").exists() else "a folder with other files"
+        raise RunError(f"{out} is {kind}, and would be overwritten; {remedy}")
+    if not run.card.is_ensemble:
+        raise RunError(f"{out} is a trained run and would be overwritten; {remedy}")
+    return run
+
+
+def _with_members(run: Run) -> Iterator[Run]:
+    """Yield a run, and the members of an ensemble down to the last."""
+    yield run
+    for member in run.members():
+        yield from _with_members(member)
+
+
+def _double_fault(members: Sequence[Predictions]) -> tuple[tuple[float, ...], ...]:
+    right = np.stack([member.predicted == member.truth for member in members])
+    return tuple(map(tuple, double_fault(right).round(6).tolist()))
 
 
 def _relative(path: Path, start: Path) -> str:

@@ -1,22 +1,21 @@
-"""Which runs belong in an ensemble, and how to combine them: chosen on validation, the optimism of choosing stated."""
+"""Ensemble selection on validation: which members to keep and how to combine them, and how optimistic choosing is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spectro.core.arrays import Floats, Items, Mask, Probs
+from spectro.core.card import Combination, RuleFacts, SelectionFacts
 from spectro.core.errors import RunError
-from spectro.core.predictions import VOTES, Probs
+from spectro.core.predictions import VOTES
 from spectro.evaluation.ensemble_fit import fit_stacking, fit_weights
-from spectro.inference.combination import FLOOR, Combination
+from spectro.inference.combination import FLOOR, combine
 
-Truth = NDArray[np.int64]
 FOLDS = 5
-"""Parts of the validation groups, of which each in turn judges a choice made on the others."""
+"""Folds of the validation groups; each in turn evaluates a choice that was made on the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,93 +31,123 @@ class EnsembleSelection:
 
     @property
     def optimism(self) -> float:
-        """By how much the search flatters itself."""
+        """By how much the log loss of the search is too low."""
         return self.held_out - self.losses[-1]
 
-    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return plain JSON values for the card."""
-        return {
-            "chosen": [names[item] for item in self.chosen],
-            "left_out": [name for item, name in enumerate(names) if item not in self.chosen],
-            "losses": [round(loss, 6) for loss in self.losses],
-            "held_out": round(self.held_out, 6),
-            "optimism": round(self.optimism, 6),
-        }
+    def facts(self, names: Sequence[str]) -> SelectionFacts:
+        """Return what the card keeps; `names` are those of all candidates."""
+        return SelectionFacts(
+            chosen=tuple(names[item] for item in self.chosen),
+            left_out=tuple(name for item, name in enumerate(names) if item not in self.chosen),
+            losses=tuple(round(loss, 6) for loss in self.losses),
+            held_out=round(self.held_out, 6),
+            optimism=round(self.optimism, 6),
+        )
 
 
-def double_fault(right: NDArray[np.bool_]) -> NDArray[np.float64]:
+def double_fault(right: Mask) -> Floats:
     """Return how often two members err together, `[members, members]`; low is diverse [Giacinto and Roli, 2001].
 
     Parameters
     ----------
-    right : `[members, items]`, whether each is right
+    right
+        `[members, items]`, whether each is right.
     """
     wrong = (~right).astype(np.float64)
-    shares: NDArray[np.float64] = wrong @ wrong.T / right.shape[1]
+    shares: Floats = wrong @ wrong.T / right.shape[1]
     return shares
 
 
-def search_members(members: Probs, truth: Truth, groups: Sequence[str]) -> EnsembleSelection:
+def search_members(members: Probs, truth: Items, groups: Sequence[str]) -> EnsembleSelection:
     """Choose members greedily: the best one first, then whichever lowers the log loss of their mean the most.
 
-    It stops when none does, be it at one: a member that helps nobody would only spoil the best
+    It stops when none does, even after the first: a member that does not help would only make the best worse
     [Caruana et al., 2004, without repetition].
 
     Parameters
     ----------
-    members : `[members, items, classes]`, validation probabilities
-    truth : `[items]`, true classes
-    groups : group of each item; a group is never both chosen on and judged on
+    members
+        `[members, items, classes]`, validation probabilities.
+    truth
+        `[items]`, true classes.
+    groups
+        Group of each item; a group is never both chosen on and evaluated on.
+
+    Raises
+    ------
+    RunError
+        There is only one group.
     """
     chosen, losses = _greedy(members, truth)
-    said = np.empty(len(truth))
-    for rest, held in _folds(groups):
-        picked, _ = _greedy(members[:, rest], truth[rest])
-        said[held] = members[picked][:, held].mean(axis=0)[np.arange(held.sum()), truth[held]]
-    return EnsembleSelection(chosen=tuple(chosen), losses=tuple(losses), held_out=_loss(said))
+    held_out = np.empty(len(truth))
+    for kept, held in _folds(groups):
+        best, _ = _greedy(members[:, kept], truth[kept])
+        held_out[held] = members[best][:, held].mean(axis=0)[np.arange(held.sum()), truth[held]]
+    return EnsembleSelection(chosen=tuple(chosen), losses=tuple(losses), held_out=_loss(held_out))
 
 
-def choose_combination(members: Probs, truth: Truth, groups: Sequence[str]) -> tuple[Combination, list[dict[str, Any]]]:
+def choose_combination(
+    members: Probs, truth: Items, groups: Sequence[str]
+) -> tuple[Combination, tuple[RuleFacts, ...]]:
     """Compare every way of combining by cross-validation over the validation groups.
+
+    Parameters
+    ----------
+    members
+        `[members, items, classes]`, validation probabilities.
+    truth
+        `[items]`, true classes.
+    groups
+        Group of each item.
 
     Returns
     -------
-    The way with the highest accuracy (of equals, with the lowest log loss), fitted on all of validation; and a row per
-    way: `rule`, `accuracy`, `log_loss`, or `rule` and `impossible` with the reason.
+    tuple[Combination, tuple[RuleFacts, ...]]
+        The way with the highest accuracy (of equals, with the lowest log loss), fitted on all of validation; and how
+        each way did.
+
+    Raises
+    ------
+    RunError
+        There is only one group.
     """
-    ways: dict[str, Callable[[Probs, Truth], Combination]] = {
+    ways: dict[str, Callable[[Probs, Items], Combination]] = {
         **{vote: _fixed(vote) for vote in VOTES},
         "fitted": fit_weights,
         "per-class": lambda probs, true: fit_weights(probs, true, per_class=True),
         "stacked": fit_stacking,
     }
-    rows: list[dict[str, Any]] = []
+    folds = list(_folds(groups))
+    rules = []
+    ranks: dict[str, tuple[float, float]] = {}
     for rule, fit in ways.items():
         probs = np.empty(members.shape[1:])
         try:
-            for rest, held in _folds(groups):
-                probs[held] = fit(members[:, rest], truth[rest]).probs(members[:, held])
+            for kept, held in folds:
+                probs[held] = combine(fit(members[:, kept], truth[kept]), members[:, held])
         except RunError as error:
-            rows.append({"rule": rule, "impossible": str(error)})
+            rules.append(RuleFacts(rule=rule, accuracy=None, log_loss=None, impossible=str(error)))
             continue
         accuracy = float((probs.argmax(axis=1) == truth).mean())
-        rows.append({"rule": rule, "accuracy": accuracy, "log_loss": _loss(probs[np.arange(len(truth)), truth])})
-    best = max((row for row in rows if "accuracy" in row), key=lambda row: (row["accuracy"], -row["log_loss"]))
-    return ways[best["rule"]](members, truth), rows
+        loss = _loss(probs[np.arange(len(truth)), truth])
+        ranks[rule] = (accuracy, -loss)
+        rules.append(RuleFacts(rule=rule, accuracy=accuracy, log_loss=loss, impossible=""))
+    best = max(ranks, key=lambda rule: ranks[rule])
+    return ways[best](members, truth), tuple(rules)
 
 
-def _fixed(vote: str) -> Callable[[Probs, Truth], Combination]:
+def _fixed(vote: str) -> Callable[[Probs, Items], Combination]:
     return lambda probs, true: Combination(vote=vote)
 
 
-def _greedy(members: Probs, truth: Truth) -> tuple[list[int], list[float]]:
-    rows = np.arange(len(truth))
-    said = members[:, rows, truth]
+def _greedy(members: Probs, truth: Items) -> tuple[list[int], list[float]]:
+    """Return the members taken, and the log loss after each."""
+    probs = members[:, np.arange(len(truth)), truth]
     chosen: list[int] = []
     losses: list[float] = []
     while len(chosen) < len(members):
-        rest = [item for item in range(len(members)) if item not in chosen]
-        tried = {item: _loss(said[[*chosen, item]].mean(axis=0)) for item in rest}
+        others = [item for item in range(len(members)) if item not in chosen]
+        tried = {item: _loss(probs[[*chosen, item]].mean(axis=0)) for item in others}
         best = min(tried, key=lambda item: tried[item])
         if chosen and tried[best] >= losses[-1]:
             break
@@ -127,8 +156,8 @@ def _greedy(members: Probs, truth: Truth) -> tuple[list[int], list[float]]:
     return chosen, losses
 
 
-def _folds(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield masks of the items to choose on and of those to judge on, no group being in both."""
+def _folds(groups: Sequence[str]) -> Iterator[tuple[Mask, Mask]]:
+    """Yield masks of the items to choose on and of those to evaluate on, no group being in both."""
     names = np.unique(np.asarray(groups))
     if len(names) < 2:
         raise RunError("choosing needs validation clips of at least 2 groups, but there is 1; make val larger")
@@ -138,5 +167,6 @@ def _folds(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], NDArray[n
         yield ~held, held
 
 
-def _loss(said: NDArray[np.float64]) -> float:
-    return float(-np.log(np.clip(said, FLOOR, None)).mean())
+def _loss(probs: Floats) -> float:
+    """Return the log loss from the probabilities of the true classes."""
+    return float(-np.log(np.clip(probs, FLOOR, None)).mean())

@@ -1,89 +1,116 @@
-"""Judge predictions at segment, clip and group level, every figure with an interval from a bootstrap over groups."""
+"""Evaluate predictions at segment, clip and group level, with intervals from a bootstrap over groups."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spectro.core.errors import DataError
+from spectro.core.arrays import Floats
+from spectro.core.errors import ConfigError, DataError, RunError
+from spectro.core.files import digest, digest_text, read_document, write_document
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
+from spectro.core.tables import Subset
 from spectro.evaluation import metrics
 from spectro.evaluation.calibration import calibrate, selective_accuracy
+from spectro.evaluation.results import (
+    BootstrapFacts,
+    ClassScores,
+    Estimate,
+    ItemCounts,
+    Level,
+    LevelMetrics,
+    Metrics,
+)
 from spectro.evaluation.statistics import (
     BootstrapConfig,
-    Estimate,
+    Statistic,
     bootstrap,
     centred_interval,
     percentile_interval,
     wilson,
 )
 from spectro.evaluation.voting import accuracy_by_segments, compare_votes
-from spectro.inference.temperature import apply_temperature
+from spectro.inference.temperature import apply_temperature, fit_temperature
 
+METRICS_VERSION = 1
 INTERVAL = "centred percentile"
-"""How the intervals of the figures over all classes are drawn; `metrics.json` names it."""
+"""How the intervals of metrics over all classes are computed; `metrics.json` names it."""
+CLASS_SCORES = ("precision", "recall", "f1")
 
 
 def evaluate(
     run: Run | Path | str,
     *,
-    fold: str = "test",
-    abstain: float | None = None,
+    subset: Subset = "test",
+    min_confidence: float | None = None,
     config: BootstrapConfig | None = None,
-) -> dict[str, Any]:
-    """Judge a run by its predictions of one fold and write `metrics.json` beside them.
+) -> Metrics:
+    """Evaluate a run by its predictions of one subset and write `metrics.json` beside them, and nothing else.
 
-    The temperature fitted on the validation predictions, where there are any, goes into the card, so that `predict`
-    gives calibrated probabilities.
+    Probabilities are calibrated by the temperature of the card, which was fitted on validation when the run was made.
 
     Parameters
     ----------
-    run : the run or its folder
-    fold : which predictions to read: `test` or `val`
-    abstain : also say what is left when only clips of at least this probability are answered
-
-    Returns
-    -------
-    What `evaluate_predictions` returns, with the fold, the split and the run's name; this is what `metrics.json` holds.
+    run
+        The run or its folder.
+    subset
+        Which predictions to read: `test` or `val`.
+    min_confidence
+        Also report coverage and accuracy when clips below this probability are rejected.
+    config
+        Settings of the bootstrap.
 
     Raises
     ------
     RunError
-        there is no finished run, or it has no predictions of that fold.
+        There is no finished run, or it has no predictions of that subset.
+    DataError
+        The truth of no prediction is known.
+    ConfigError
+        `min_confidence` is no probability.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    card = run.card()
-    validation = run.predictions("val") if fold != "val" and run.predictions_path("val").exists() else None
-    vote = card.get("vote") or "soft"
-    found = evaluate_predictions(
-        run.predictions(fold), vote=vote, validation=validation, abstain=abstain, config=config
+    run = Run.open(run)
+    card = run.card
+    values = _evaluate(
+        run.predictions(subset),
+        vote=card.vote,
+        validation=run.predictions("val") if subset != "val" and run.has_predictions("val") else None,
+        temperature=card.temperature,
+        segments=run.segment_predictions(subset) if card.is_ensemble else None,
+        min_confidence=min_confidence,
+        config=config or BootstrapConfig(),
     )
-    split = card.get("split") or {}
-    found = {"run": card.get("name", run.name), "fold": fold, "split": split.get("title", ""), **found}
-    run.write_metrics(found)
-    temperature = found["calibration"]["temperature"]
-    if temperature is not None and temperature != card.get("temperature"):
-        run.write_card({**card, "temperature": temperature})
-    return found
+    values = replace(values, run=card.name, subset=subset, split=card.split.title, predictions=_checksum(run, subset))
+    write_document(run.metrics_path, "metrics", METRICS_VERSION, values.to_dict())
+    return values
 
 
-def load_or_compute(run: Run) -> dict[str, Any]:
-    """Return what `evaluate` found on the test fold, and evaluate first if it did not run since the last training.
+def read_metrics(run: Run | Path | str) -> Metrics:
+    """Read what `evaluate` wrote; raises RunError when the run was not evaluated or the file is damaged."""
+    run = Run.open(run)
+    remedy = f"evaluate the run: spectro evaluate {run.path}"
+    values = read_document(run.metrics_path, "metrics", METRICS_VERSION, remedy=remedy, error=RunError)
+    try:
+        return Metrics.from_dict(values, "metrics")
+    except ConfigError as error:
+        raise RunError(f"{run.metrics_path}: {error}; {remedy}") from None
 
-    Figures whose intervals an earlier version drew otherwise are made again.
+
+def load_or_compute(run: Run | Path | str) -> Metrics:
+    """Return the metrics of the test subset, evaluating first where `metrics.json` does not hold them.
+
+    That is the case when it is absent, damaged, of another subset, or was computed from other predictions or by another
+    method; what it was computed from is known by checksums, not by the time of files.
     """
-    if run.metrics_path.exists():
-        made = run.predictions_path("test")
-        found = run.metrics()
-        current = made.exists() and run.metrics_path.stat().st_mtime >= made.stat().st_mtime
-        if found["fold"] == "test" and current and found["bootstrap"].get("interval") == INTERVAL:
-            return found
-    return evaluate(run)
+    run = Run.open(run)
+    try:
+        values = read_metrics(run)
+    except RunError:
+        return evaluate(run)
+    return values if values.subset == "test" and values.predictions == _checksum(run, "test") else evaluate(run)
 
 
 def evaluate_predictions(
@@ -91,62 +118,112 @@ def evaluate_predictions(
     *,
     vote: str = "soft",
     validation: Predictions | None = None,
-    abstain: float | None = None,
+    segments: Predictions | None = None,
+    min_confidence: float | None = None,
     config: BootstrapConfig | None = None,
-) -> dict[str, Any]:
-    """Judge predictions of any model, `spectro`'s or not.
+) -> Metrics:
+    """Evaluate predictions of any model, `spectro`'s or not.
 
     Parameters
     ----------
-    predictions : of segments or of clips; items without a known truth are left out, and counted
-    vote : rule by which a clip's segments decide (one of `VOTES`)
-    validation : predictions of other clips, on which the temperature is fitted and the vote rules are compared
-    abstain : probability below which a clip is left unanswered, for `abstain` in what is returned
-
-    Returns
-    -------
-    `labels`, `vote`, `bootstrap` (its settings), `items` (counts), `calibration` (see `calibrate`), where clips have
-    several segments `votes` and `heard` (see `votes.py`), if asked for `abstain` (see `selective_accuracy`), and one
-    entry per level that exists: `segment` (if some clip has several), `clip`, `group` (if groups hold several
-    clips, each of one class). A level holds each metric as `{"value", "low", "high"}`, `per_class` and the `confusion` matrix (rows true).
+    predictions
+        Of segments or of clips; items whose truth is not known are left out, and counted.
+    vote
+        Rule by which a clip's segments decide (one of `VOTES`).
+    validation
+        Predictions of other clips, on which the temperature is fitted and the vote rules are compared.
+    segments
+        Where `predictions` are of clips that were decided elsewhere: predictions of their segments, for that level.
+    min_confidence
+        Also report coverage and accuracy when clips below this probability are rejected.
+    config
+        Settings of the bootstrap.
 
     Raises
     ------
     DataError
-        no item's truth is known.
+        The truth of no prediction is known, or a clip has two.
+    ConfigError
+        `min_confidence` is no probability.
     """
-    config = config or BootstrapConfig()
-    known = predictions.select(predictions.truth >= 0)
+    return _evaluate(
+        predictions,
+        vote=vote,
+        validation=validation,
+        temperature=None,
+        segments=segments,
+        min_confidence=min_confidence,
+        config=config or BootstrapConfig(),
+    )
+
+
+def _evaluate(
+    predictions: Predictions,
+    *,
+    vote: str,
+    validation: Predictions | None,
+    temperature: float | None,
+    segments: Predictions | None,
+    min_confidence: float | None,
+    config: BootstrapConfig,
+) -> Metrics:
+    """Evaluate; with validation predictions the `temperature` counts, or is fitted on them where it is None."""
+    known = _known(predictions)
     if not len(known):
-        raise DataError("no prediction has a known truth, so there is nothing to judge")
-    levels = by_level(known, vote)
-    tuning = None if validation is None else validation.select(validation.truth >= 0)
-    clips = levels["clip"]
-    calibration = calibrate(clips, tuning.pool(vote) if tuning else None, config)
-    items = {name + "s": len(level) for name, level in levels.items()}
-    found: dict[str, Any] = {
-        "labels": list(predictions.labels),
-        "vote": vote,
-        "bootstrap": {"unit": "group", "interval": INTERVAL, "groups": len(set(known.groups)), **config.to_dict()},
-        "items": {**items, "unlabelled": len(predictions) - len(known)},
-        **{name: compute_metrics(level, config) for name, level in levels.items()},
-        "calibration": calibration,
-        **({"votes": compare_votes(tuning, config)} if tuning and len(set(tuning.clip_ids)) < len(tuning) else {}),
-        **({"heard": accuracy_by_segments(known, vote)} if "segment" in levels else {}),
-    }
-    if abstain is not None:
-        calibrated = apply_temperature(clips, calibration["temperature"] or 1.0)
-        found["abstain"] = selective_accuracy(calibrated, abstain, config)
-    return found
+        raise DataError("no prediction has a known truth, so there is nothing to evaluate")
+    levels = by_level(known, vote, None if segments is None else _known(segments))
+    tuning = None if validation is None else _known(validation)
+    if not tuning:
+        temperature = None
+    elif temperature is None:
+        temperature = fit_temperature(tuning.pool(vote))
+    values = {name: compute_metrics(items, config) for name, items in levels.items()}
+    clips, selective = levels["clip"], None
+    if min_confidence is not None:
+        selective = selective_accuracy(apply_temperature(clips, temperature or 1.0), min_confidence, config)
+    return Metrics(
+        run="",
+        subset="",
+        split="",
+        labels=predictions.labels,
+        vote=vote,
+        predictions="",
+        bootstrap=BootstrapFacts(unit="group", interval=INTERVAL, groups=len(set(known.groups)), **config.to_dict()),
+        items=ItemCounts(
+            segments=len(levels["segment"]) if "segment" in levels else None,
+            clips=len(clips),
+            groups=len(levels["group"]) if "group" in levels else None,
+            unlabelled=len(predictions) - len(known),
+        ),
+        segment=values.get("segment"),
+        clip=values["clip"],
+        group=values.get("group"),
+        calibration=calibrate(clips, temperature, config),
+        votes=compare_votes(tuning, config) if tuning and _has_segments(tuning) else {},
+        by_segments=accuracy_by_segments(known, vote) if _has_segments(known) else (),
+        selective=selective,
+    )
 
 
-def by_level(predictions: Predictions, vote: str = "soft") -> dict[str, Predictions]:
+def by_level(
+    predictions: Predictions, vote: str = "soft", segments: Predictions | None = None
+) -> dict[Level, Predictions]:
     """Return the predictions per level: `segment` where clips have several, `clip`, `group` where groups have several.
 
     A group whose clips differ in class (an artist of several genres) has no class of its own, so no group level exists.
+
+    Parameters
+    ----------
+    predictions
+        Of segments or of clips, with known truth.
+    vote
+        Rule by which a clip's segments decide.
+    segments
+        Predictions of segments, where `predictions` are of clips that were decided elsewhere.
     """
     clips = predictions.pool(vote)
-    levels = {"segment": predictions} if len(clips) < len(predictions) else {}
+    pieces = predictions if segments is None else segments
+    levels: dict[Level, Predictions] = {"segment": pieces} if _has_segments(pieces) else {}
     levels["clip"] = clips
     classes = {(group, truth) for group, truth in zip(clips.groups, clips.truth.tolist(), strict=True)}
     groups = set(clips.groups)
@@ -155,45 +232,69 @@ def by_level(predictions: Predictions, vote: str = "soft") -> dict[str, Predicti
     return levels
 
 
-def compute_metrics(predictions: Predictions, config: BootstrapConfig) -> dict[str, Any]:
-    """Return every metric of one level, with intervals."""
+def compute_metrics(predictions: Predictions, config: BootstrapConfig | None = None) -> LevelMetrics:
+    """Return every metric of one level, with intervals; the truth of every item must be known."""
+    config = config or BootstrapConfig()
     names = [name for name in metrics.METRICS if name != "top3" or len(predictions.labels) > 3]
 
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def statistic(weights: Floats) -> Floats:
         scalars = [metrics.METRICS[name](predictions, weights)[:, None] for name in names]
         per_class = metrics.class_scores(predictions, weights)
         return np.concatenate([*scalars, *(per_class[name] for name in CLASS_SCORES)], axis=1)
 
-    values = statistic(metrics.ones(predictions))[0]
+    estimates = _estimates(statistic, predictions, len(names), config)
+    scalars: dict[str, Estimate | None] = {"top3": None, **dict(zip(names, estimates, strict=False))}
+    hits = int((predictions.predicted == predictions.truth).sum())
+    table = metrics.confusion(predictions, metrics.ones(predictions))[0]
+    return LevelMetrics(
+        n=len(predictions),
+        **scalars,  # type: ignore[arg-type]  # only top3 is None
+        accuracy_wilson=wilson(hits, len(predictions), config.level),
+        per_class=_per_class(predictions, estimates[len(names) :]),
+        confusion=tuple(map(tuple, table.astype(int).tolist())),
+    )
+
+
+def _estimates(statistic: Statistic, predictions: Predictions, scalars: int, config: BootstrapConfig) -> list[Estimate]:
+    """Return the values of a statistic with intervals: centred for the first `scalars`, plain for those of classes.
+
+    A class has too few groups for its bias to be known.
+    """
+    values = statistic(metrics.ones(predictions))[0].tolist()
     several = len(set(predictions.groups)) > 1
     samples = bootstrap(statistic, predictions.groups, config) if several else np.full((1, len(values)), np.nan)
-    figures = [
-        Estimate(
-            float(value),
-            *(
-                centred_interval(samples[:, column], float(value), config.level)
-                if column < len(names)
-                else percentile_interval(samples[:, column], config.level)  # a class has too few groups to tell a bias
-            ),
-        )
-        for column, value in enumerate(values)
-    ]
-    scalars = {name: figures[number].to_dict() for number, name in enumerate(names)}
-    hits = int((predictions.predicted == predictions.truth).sum())
-    support = np.bincount(predictions.truth, minlength=len(predictions.labels))
-    per_class: dict[str, dict[str, Any]] = {}
-    for column, label in enumerate(predictions.labels):
-        offsets = (len(names) + block * len(predictions.labels) + column for block in range(len(CLASS_SCORES)))
-        scores = {name: figures[offset].to_dict() for name, offset in zip(CLASS_SCORES, offsets, strict=True)}
-        per_class[label] = {**scores, "support": int(support[column])}
-    table = metrics.confusion(predictions, metrics.ones(predictions))[0]
+    estimates = []
+    for column, value in enumerate(values):
+        if column < scalars:
+            low, high = centred_interval(samples[:, column], value, config.level)
+        else:
+            low, high = percentile_interval(samples[:, column], config.level)
+        estimates.append(Estimate(value=value, low=low, high=high))
+    return estimates
+
+
+def _per_class(predictions: Predictions, estimates: list[Estimate]) -> dict[str, ClassScores]:
+    """Return the scores of each class from the estimates of all classes, one block for each of `CLASS_SCORES`."""
+    classes = len(predictions.labels)
+    support = np.bincount(predictions.truth, minlength=classes).tolist()
+    blocks = {name: estimates[number * classes :] for number, name in enumerate(CLASS_SCORES)}
     return {
-        "n": len(predictions),
-        **scalars,
-        "accuracy_wilson": wilson(hits, len(predictions), config.level).to_dict(),
-        "per_class": per_class,
-        "confusion": table.astype(int).tolist(),
+        label: ClassScores(support=support[column], **{name: block[column] for name, block in blocks.items()})
+        for column, label in enumerate(predictions.labels)
     }
 
 
-CLASS_SCORES = ("precision", "recall", "f1")
+def _known(predictions: Predictions) -> Predictions:
+    return predictions.select(predictions.truth >= 0)
+
+
+def _has_segments(predictions: Predictions) -> bool:
+    """Tell whether some clip has several items."""
+    return len(set(predictions.clip_ids)) < len(predictions)
+
+
+def _checksum(run: Run, subset: Subset) -> str:
+    """Return a checksum of everything that the metrics of a subset depend on, but for the settings of the bootstrap."""
+    paths = (run.predictions_path(subset), run.segments_path(subset), run.predictions_path("val"))
+    files = [f"{path.name} {digest(path)}" for path in paths if path.exists()]
+    return digest_text(*files, run.card.vote, repr(run.card.temperature), INTERVAL)

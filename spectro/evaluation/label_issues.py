@@ -1,4 +1,4 @@
-"""Doubtful labels: clips whose given class the predictions of models that never heard them contradict."""
+"""Likely label errors: clips whose given class is contradicted by models that did not train on them."""
 
 from __future__ import annotations
 
@@ -9,58 +9,84 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.errors import ConfigError, DataError, RunError
+from spectro.core.files import write_csv
 from spectro.core.predictions import Predictions
+from spectro.core.records import Record
 from spectro.core.runs import Run
-from spectro.core.tables import write_csv
+from spectro.core.tables import Subset
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelIssue:
+class LabelIssue(Record):
     """One clip that may be labelled wrongly."""
 
     clip: str
     label: str
     """The class that it is given."""
     suggested: str
-    """The class that the models hear."""
+    """The class that the models predict."""
     label_probability: float
     """Probability of the given class."""
     suggested_probability: float
     """Probability of the suggested class."""
 
 
-def find_label_issues(runs: Sequence[Run | Path | str], *, fold: str = "test") -> tuple[LabelIssue, ...]:
-    """Return the clips whose labels the runs contradict, each run judging its own test clips; worst first.
+def find_label_issues(runs: Sequence[Run | Path | str], *, subset: Subset = "test") -> tuple[LabelIssue, ...]:
+    """Return the clips whose labels the runs contradict, each run predicting its own test clips; most likely first.
 
-    Give the runs of a cross-validation, so that every clip is judged once by a model that did not train on it. A clip
-    is doubted by confident learning (Northcutt et al., 2021; cleanlab's `find_label_issues`): another class is as
-    probable as it is on average for clips of that class. An issue is a reason to listen, not a verdict.
+    Give the runs of a cross-validation, so that every clip is predicted once, by a model that did not train on it.
+    Issues are found by confident learning (Northcutt et al., 2021; cleanlab's `find_label_issues`): another class is as
+    probable as it is on average for clips of that class. An issue is a reason to listen, not a proof.
+
+    Parameters
+    ----------
+    runs
+        Runs or their folders.
+    subset
+        Which predictions to read: `test` or `val`.
 
     Raises
     ------
     RunError
-        two runs were tested on the same clip, or a run has no predictions of that fold.
+        Two runs were tested on the same clip, or a run has no predictions of that subset.
+    DataError
+        Fewer than two classes are known.
     ConfigError
         cleanlab is not installed.
     """
-    members = [run if isinstance(run, Run) else Run.open(run) for run in runs]
+    parts = [Run.open(run).clip_predictions(subset) for run in runs]
+    if not parts:
+        raise ConfigError("label issues are found in the predictions of runs, but no run was given")
     try:
-        together = Predictions.join([run.predictions(fold).pool(run.card().get("vote") or "soft") for run in members])
+        clips = Predictions.join(parts)
     except DataError as error:
         raise RunError(f"{error}; give the runs of one cross-validation, each tested on clips of its own") from None
-    return doubtful(together)
+    return label_issues_of(clips)
 
 
-def doubtful(clips: Predictions) -> tuple[LabelIssue, ...]:
-    """Return the doubted among out-of-fold predictions per clip, of any model; the most doubtful first."""
+def label_issues_of(clips: Predictions) -> tuple[LabelIssue, ...]:
+    """Return the label issues among out-of-fold predictions of clips, of any model; most likely first.
+
+    Parameters
+    ----------
+    clips
+        One item per clip, each predicted by a model that did not train on it; items of unknown truth are ignored.
+
+    Raises
+    ------
+    DataError
+        Fewer than two classes are known.
+    ConfigError
+        cleanlab is not installed.
+    """
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
-        raise ConfigError("doubtful labels need cleanlab: pip install 'spectro[cleanlab]'") from None
+        raise ConfigError("label issues need cleanlab: pip install 'spectro[cleanlab]'") from None
     known = clips.select(clips.truth >= 0)
     if len(set(known.truth.tolist())) < 2:
-        raise DataError("doubting labels takes clips of at least two classes whose labels are known")
-    found = find_label_issues(known.truth, known.probs, return_indices_ranked_by="self_confidence", n_jobs=1)
+        raise DataError("label issues are found among clips of at least two known classes, but there are fewer")
+    issues = find_label_issues(known.truth, known.probs, return_indices_ranked_by="self_confidence", n_jobs=1)
     others = known.probs.copy()
     others[np.arange(len(known)), known.truth] = -1
     best = others.argmax(axis=1)
@@ -72,10 +98,10 @@ def doubtful(clips: Predictions) -> tuple[LabelIssue, ...]:
             label_probability=float(known.probs[item, known.truth[item]]),
             suggested_probability=float(known.probs[item, best[item]]),
         )
-        for item in found.tolist()
+        for item in issues.tolist()
     )
 
 
-def save_doubts(doubts: Sequence[LabelIssue], out: Path) -> None:
-    """Write a CSV with one line per doubted clip."""
-    write_csv(out, [field.name for field in fields(LabelIssue)], map(astuple, doubts))
+def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> None:
+    """Write a CSV with one line per issue."""
+    write_csv(path, [field.name for field in fields(LabelIssue)], map(astuple, issues))

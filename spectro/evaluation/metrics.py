@@ -1,8 +1,8 @@
-"""Figures of merit of a set of predictions, each computed for many weightings of the items at once.
+"""Metrics of predictions, each computed for many weightings of the items at once, as a bootstrap needs them.
 
-A bootstrap asks for the same figure under thousands of weightings, so every metric takes weights `[repeats, items]` and
-returns one value per repeat. With one row of ones it is scikit-learn's figure of the same name, and with integer
-weights scikit-learn's figure of the resampled items; the tests hold the two equal. `macro_f1` says in what it differs.
+Every metric takes weights `[repeats, items]` and returns one value per repeat. With one row of ones it equals
+scikit-learn's metric of the same name, and with integer weights scikit-learn's metric of the resampled items; the tests
+hold the two equal. `macro_f1` documents in what it differs.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from spectro.core.arrays import Floats, Mask
 from spectro.core.predictions import Predictions
 from spectro.core.registry import Registry
 
-Weights = NDArray[np.float64]
-Values = NDArray[np.float64]
-Metric = Callable[[Predictions, Weights], Values]
+Metric = Callable[[Predictions, Floats], Floats]
 
 METRICS: Registry[Metric] = Registry("metric")
 """Metrics by name: predictions whose truth is known, weights `[repeats, items]` -> `[repeats]`."""
@@ -27,12 +25,12 @@ LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 """Metrics that count losses; all others grow with quality."""
 
 
-def ones(predictions: Predictions) -> Weights:
+def ones(predictions: Predictions) -> Floats:
     """Return the weights `[1, items]` that leave the items as they are."""
     return np.ones((1, len(predictions)))
 
 
-def confusion(predictions: Predictions, weights: Weights) -> Values:
+def confusion(predictions: Predictions, weights: Floats) -> Floats:
     """Return confusion matrices `[repeats, classes, classes]`, rows true and columns predicted."""
     items, classes = len(predictions), len(predictions.labels)
     cells = predictions.truth * classes + predictions.predicted
@@ -40,16 +38,16 @@ def confusion(predictions: Predictions, weights: Weights) -> Values:
     return np.asarray(weights @ indicator).reshape(-1, classes, classes)
 
 
-def class_scores(predictions: Predictions, weights: Weights) -> dict[str, Values]:
+def class_scores(predictions: Predictions, weights: Floats) -> dict[str, Floats]:
     """Return precision, recall and F1 per class, each `[repeats, classes]`; nan for a class that does not occur.
 
     A class that occurs but is never predicted has precision 0, one that is predicted but never occurs recall 0.
     """
     table = confusion(predictions, weights)
     hits = np.diagonal(table, axis1=1, axis2=2)
-    true, said = table.sum(axis=2), table.sum(axis=1)
-    absent = (true + said) == 0
-    precision, recall, f1 = _ratio(hits, said), _ratio(hits, true), _ratio(2 * hits, true + said)
+    true, predicted = table.sum(axis=2), table.sum(axis=1)
+    absent = (true + predicted) == 0
+    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
     return {
         "precision": np.where(absent, np.nan, np.nan_to_num(precision)),
         "recall": np.where(absent, np.nan, np.nan_to_num(recall)),
@@ -58,17 +56,18 @@ def class_scores(predictions: Predictions, weights: Weights) -> dict[str, Values
 
 
 @METRICS.add("accuracy")
-def accuracy(predictions: Predictions, weights: Weights) -> Values:
+def accuracy(predictions: Predictions, weights: Floats) -> Floats:
     """Share of items whose most probable class is the true one."""
     return _mean(predictions.predicted == predictions.truth, weights)
 
 
 @METRICS.add("macro_f1")
-def macro_f1(predictions: Predictions, weights: Weights) -> Values:
+def macro_f1(predictions: Predictions, weights: Floats) -> Floats:
     """Unweighted mean of the F1 of the classes that occur or are predicted.
 
-    A class whose items a resample did not draw is left out of that resample's mean. Where it is predicted all the same
-    its F1 would be 0 for want of items, not of skill, and few groups per class would drag the interval down.
+    A class that occurs, but of which a resample has no items, is left out of that resample's mean. If it is predicted
+    nevertheless, its F1 would be 0 for lack of items, not of skill, and with few groups per class would pull the
+    interval down.
     """
     occurs = np.eye(len(predictions.labels))[predictions.truth]
     lost = (weights @ occurs == 0) & (occurs.sum(axis=0) > 0)
@@ -76,22 +75,22 @@ def macro_f1(predictions: Predictions, weights: Weights) -> Values:
 
 
 @METRICS.add("balanced_accuracy")
-def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
+def balanced_accuracy(predictions: Predictions, weights: Floats) -> Floats:
     """Unweighted mean of the recall of the classes that occur."""
     table = confusion(predictions, weights)
     return _nanmean(_ratio(np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2)))
 
 
 @METRICS.add("top3")
-def top3(predictions: Predictions, weights: Weights) -> Values:
+def top3(predictions: Predictions, weights: Floats) -> Floats:
     """Share of items whose true class is among the three most probable."""
     best = np.argsort(-predictions.probs, axis=1, kind="stable")[:, :3]
     return _mean((best == predictions.truth[:, None]).any(axis=1), weights)
 
 
 @METRICS.add("roc_auc")
-def roc_auc(predictions: Predictions, weights: Weights) -> Values:
-    """Area under the ROC curve, one class against the rest, averaged over the classes that occur; ties count half."""
+def roc_auc(predictions: Predictions, weights: Floats) -> Floats:
+    """Area under the ROC curve, one class against all others, averaged over the classes that occur; ties count half."""
     areas = []
     for label in np.unique(predictions.truth):
         scores = predictions.probs[:, label]
@@ -107,29 +106,29 @@ def roc_auc(predictions: Predictions, weights: Weights) -> Values:
 
 
 @METRICS.add("log_loss")
-def log_loss(predictions: Predictions, weights: Weights) -> Values:
+def log_loss(predictions: Predictions, weights: Floats) -> Floats:
     """Mean negative logarithm of the true class's probability, in nats."""
-    said = predictions.probs[np.arange(len(predictions)), predictions.truth]
-    return _mean(-np.log(np.clip(said, np.finfo(np.float64).eps, None)), weights)
+    true_probs = predictions.probs[np.arange(len(predictions)), predictions.truth]
+    return _mean(-np.log(np.clip(true_probs, np.finfo(np.float64).eps, None)), weights)
 
 
 @METRICS.add("brier")
-def brier(predictions: Predictions, weights: Weights) -> Values:
+def brier(predictions: Predictions, weights: Floats) -> Floats:
     """Mean squared distance to the truth, summed over classes: 0 (perfect) to 2 (certain and wrong) [Brier, 1950]."""
     target = np.eye(len(predictions.labels))[predictions.truth]
     return _mean(((predictions.probs - target) ** 2).sum(axis=1), weights)
 
 
-def _mean(values: NDArray[np.bool_] | Values, weights: Weights) -> Values:
+def _mean(values: Mask | Floats, weights: Floats) -> Floats:
     return _ratio(weights @ values.astype(np.float64), weights.sum(axis=1))
 
 
-def _ratio(above: Values, below: Values) -> Values:
+def _ratio(above: Floats, below: Floats) -> Floats:
     """Divide, with nan where the divisor is 0."""
-    quotient: Values = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+    quotient: Floats = np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
     return quotient
 
 
-def _nanmean(values: Values) -> Values:
+def _nanmean(values: Floats) -> Floats:
     """Mean over the last axis of what is not nan; nan where nothing is left."""
     return _ratio(np.nansum(values, axis=-1), (~np.isnan(values)).sum(axis=-1).astype(np.float64))

@@ -1,4 +1,4 @@
-"""Maps: clips as points, those that a feature or a network takes for alike side by side, and a number to check it."""
+"""Maps of clips: features or embeddings in two dimensions, and how often nearest neighbours share a class."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.preprocessing import StandardScaler
 
 from spectro.audio.features import FEATURES
+from spectro.core.arrays import Floats, Floats32, Items, Mask
 from spectro.core.config import Config, ModelConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError, did_you_mean
+from spectro.core.records import Record
 from spectro.core.runs import Run
 from spectro.core.tables import Clip, Segment
 from spectro.data.features import FeatureStore, extract
 from spectro.data.store import open_store
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval
+from spectro.evaluation.results import Estimate
+from spectro.evaluation.statistics import BootstrapConfig, bootstrap, percentile_interval
 from spectro.training.backbone_features import frozen_features, run_features
 
 NEIGHBOURS = 5
-"""Neighbours that are asked for their class."""
+"""Nearest neighbours whose class is compared."""
 FEWEST = 5
-"""Clips below which no map is drawn."""
+"""Least number of clips of a map."""
 KEPT = 50
 """Principal components that t-SNE and UMAP start from, where there are more values."""
 SEED = 0
 SPACE = "\N{NARROW NO-BREAK SPACE}"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,8 @@ class Vectors:
     """`[clips, values]`"""
     columns: tuple[str, ...] = ()
     """Name of each value, where they have names."""
-    tested: NDArray[np.bool_]
-    """`[clips]`, whether a clip was not trained on and counts; all, where nothing was trained."""
+    tested: Mask
+    """`[clips]`, whether a clip was not trained on and so counts; all, where nothing was trained."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ class Vectors:
         return tuple(sorted({clip.label for clip in self.clips}))
 
     @property
-    def truth(self) -> NDArray[np.int64]:
+    def truth(self) -> Items:
         """`[clips]`, class of each clip as an index into `labels`."""
         return np.array([self.labels.index(clip.label) for clip in self.clips])
 
@@ -66,36 +67,36 @@ class Plane:
     """The clips in two dimensions."""
 
     method: str
-    """Its name, as people write it."""
+    """Name as people write it: PCA, t-SNE, UMAP."""
     points: Floats
     """`[clips, 2]`"""
     axes: tuple[str, str]
     """What the horizontal and the vertical axis show; empty where they mean nothing."""
     note: str
-    """How it is to be read."""
+    """How to read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Agreement:
+class Agreement(Record):
     """How many of a clip's nearest neighbours from other groups share its class, in all dimensions."""
 
     neighbours: int
     asked: int
-    """Number of clips whose neighbours are asked."""
+    """Number of clips whose neighbours are looked at."""
     dimensions: int
     """Number of values that distances are taken over."""
     share: Estimate
-    """Mean over the clips tested, with a 95 % interval from a bootstrap over their groups."""
+    """Mean over the tested clips, with a 95 % interval from a bootstrap over their groups."""
     chance: float
     """The same with neighbours drawn at random from other groups."""
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return it as a sentence."""
         share, low, high, chance = map(_percent, (self.share.value, self.share.low, self.share.high, self.chance))
         between = "" if np.isnan(self.share.low) else f" (95{SPACE}% interval {low} to {high})"
         return (
             f"Of the {self.neighbours} nearest neighbours from other groups, over all {self.dimensions} dimensions, "
-            f"{share}{between} share a clip's class; by chance {chance} would ({self.asked} clips asked)."
+            f"{share}{between} share a clip's class; by chance {chance} would ({self.asked} clips)."
         )
 
 
@@ -109,54 +110,77 @@ class ClipMap:
     """None where all clips come from one group."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values."""
-        found = self.agreement
+        """Return plain JSON values: the clips, their points in each plane, and the agreement."""
         clips = zip(self.vectors.clips, self.vectors.tested.tolist(), strict=True)
         return {
             "title": self.vectors.title,
             "values": self.vectors.values.shape[1],
-            "agreement": found
-            and {
-                "neighbours": found.neighbours,
-                "asked": found.asked,
-                "share": found.share.to_dict(),
-                "chance": found.chance,
-            },
-            "clips": [{"clip": one.id, "label": one.label, "group": one.group, "tested": t} for one, t in clips],
+            "agreement": self.agreement.to_dict() if self.agreement else None,
+            "clips": [
+                {"clip": clip.id, "label": clip.label, "group": clip.group, "tested": tested} for clip, tested in clips
+            ],
             "planes": [
-                {"method": one.method, "axes": list(one.axes), "note": one.note, "points": one.points.tolist()}
-                for one in self.planes
+                {"method": plane.method, "axes": list(plane.axes), "note": plane.note, "points": plane.points.tolist()}
+                for plane in self.planes
             ],
         }
 
 
 def data_vectors(
-    data: Path | str, *, feature: str = "stats", config: Config | None = None, config_id: str | None = None
+    data: DataFolder | Path | str,
+    *,
+    feature: str = "stats",
+    config: Config | None = None,
+    config_id: str | None = None,
 ) -> Vectors:
     """Return the values of a vector feature, which is computed if it is not there yet.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    feature
+        Name in `FEATURES`, of the kind `vector`.
+    config
+        Settings of the feature; its defaults if not given.
+    config_id
+        Which spectrograms the clips are cut like, if the folder has several configurations.
 
     Raises
     ------
     ConfigError
-        the feature is unknown, or has frames.
+        The feature is unknown, or has frames.
     DataError
-        there are no pictures, or the source is gone.
+        Nothing was rendered, or the source is gone.
     """
     if FEATURES[feature].kind != "vector":
-        raise ConfigError(f"'{feature}' has many frames a segment; draw its statistics: stats with set '{feature}'")
+        raise ConfigError(
+            f"'{feature}' has many frames per segment; map its statistics instead: feature stats with set '{feature}'"
+        )
     store = extract(data, feature, config=config, config_id=config_id).store
-    return clip_means(f"{_named(store)} of each clip", store.segments, store.values(), columns=store.columns)
+    return clip_means(f"{_title(store)} of each clip", store.segments, store.values(), columns=store.columns)
 
 
 def backbone_vectors(
-    data: Path | str, model: ModelConfig, *, weights: str = "auto", config_id: str | None = None
+    data: DataFolder | Path | str, model: ModelConfig, *, weights: str = "auto", config_id: str | None = None
 ) -> Vectors:
-    """Return what a frozen backbone makes of the pictures: the mean of its feature map.
+    """Return the mean feature map of a frozen backbone for the spectrograms.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    model
+        The backbone.
+    weights
+        Its weights: `auto`, `none`, `hub` or a file.
+    config_id
+        Which spectrograms, if the folder has several configurations.
 
     Raises
     ------
     WeightsError
-        the backbone's weights are not at hand.
+        The backbone's weights are not installed.
     """
     store = open_store(data, config_id)
     values = frozen_features(store, model, weights)
@@ -164,78 +188,94 @@ def backbone_vectors(
     return clip_means(f"{model.name}, {trained} and frozen", store.segments, values)
 
 
-def run_vectors(run: Run | Path | str, *, data: Path | str | None = None, most: int = 0) -> Vectors:
-    """Return what a trained network makes of clips: the mean of its feature map; of an ensemble its first member's.
+def run_vectors(run: Run | Path | str, *, data: DataFolder | Path | str | None = None, most: int = 0) -> Vectors:
+    """Return the mean feature map of a trained network for clips; of an ensemble, of its first member.
 
     Parameters
     ----------
-    run : a finished run
-    data : data folder; what the run's card names if not given
-    most : the number of clips at which it is enough: tested ones first, others drawn at random; 0 for all
+    run
+        A finished run or its folder.
+    data
+        Data folder; the one that the run's card names if not given.
+    most
+        Largest number of clips: tested ones first, others drawn at random; 0 for all.
 
     Raises
     ------
     RunError
-        the run holds no network, or has no test predictions.
+        The run holds no network, or has no test predictions.
     DataError
-        the data is not at hand.
+        The data folder is gone.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    title = run.name
-    while members := run.card().get("members"):
-        run = Run.open(run.path / members[0]["path"])
-        title = f"{run.name}, the first member of {title.rpartition(' of ')[2]}"
-    facts = run.card().get("data") or {}
-    named = data or facts.get("path")
-    if not named:
-        raise DataError(f"the card of {run.path} does not name its data; give the folder with --data")
-    judged = set(run.predictions("test").clip_ids)
+    run = Run.open(run)
+    first = run.leaves()[0]
+    title = first.name if not run.card.is_ensemble else f"{first.name}, the first member of {run.name}"
+    facts = first.card.data
+    folder = DataFolder.open(data or facts.path)
+    tested = set(first.predictions("test").clip_ids)
+    ids = sorted({segment.clip.id for segment in open_store(folder, facts.config_id).segments})
     chosen: set[str] | None = None
-    pictures = facts.get("pictures") or run.card()["feature"]["config_id"]
-    ids = sorted({segment.clip.id for segment in open_store(named, pictures).segments})
     if most and len(ids) > most:
         order = np.random.default_rng(SEED).permutation(np.array(ids)).tolist()
-        chosen = set(sorted(order, key=lambda clip: clip not in judged)[:most])
+        chosen = set(sorted(order, key=lambda clip: clip not in tested)[:most])
         title += f"; {most} of {len(ids)} clips"
-    segments, values = run_features(run, Path(named), clips=chosen)
-    return clip_means(f"The feature map of {title}", segments, values, judged=judged)
+    segments, values = run_features(first, folder, clips=chosen)
+    return clip_means(f"The feature map of {title}", segments, values, tested=tested)
 
 
 def clip_means(
     title: str,
     segments: Sequence[Segment],
-    values: NDArray[Any],
+    values: Floats | Floats32,
     *,
     columns: Sequence[str] = (),
-    judged: set[str] | None = None,
+    tested: set[str] | None = None,
 ) -> Vectors:
-    """Return the mean of `values` `[segments, values]` over the segments of each clip.
+    """Return the mean over the segments of each clip.
 
-    `judged` are the clips that were not trained on; where none of them is there, or None is given, all count.
+    Parameters
+    ----------
+    title
+        What the values are.
+    segments
+        Segment of each row of `values`.
+    values
+        `[segments, values]`.
+    columns
+        Names of the values.
+    tested
+        Ids of the clips that were not trained on; where none of them is there, or None is given, all count.
     """
     names = [segment.clip.id for segment in segments]
     ids, first, index = np.unique(names, return_index=True, return_inverse=True)
     sums = np.zeros((len(ids), values.shape[1]))
     np.add.at(sums, index, np.asarray(values, np.float64))
-    tested = np.array([judged is None or clip in judged for clip in ids.tolist()])
+    counted = np.array([tested is None or clip in tested for clip in ids.tolist()])
     return Vectors(
         title=title,
         clips=tuple(segments[item].clip for item in first),
         values=sums / np.bincount(index)[:, None],
         columns=tuple(columns),
-        tested=tested if tested.any() else ~tested,
+        tested=counted if counted.any() else ~counted,
     )
 
 
 def map_clips(vectors: Vectors, methods: Sequence[str] = ("pca", "t-sne")) -> ClipMap:
-    """Lay clips out in two dimensions, every value first standardized over the clips.
+    """Project clips to two dimensions, every value first standardized over the clips.
+
+    Parameters
+    ----------
+    vectors
+        One vector per clip.
+    methods
+        Names in `METHODS`.
 
     Raises
     ------
     ConfigError
-        a method is unknown or its package missing, or there are too few values.
+        A method is unknown or its package missing, or there are too few values.
     DataError
-        there are fewer than 5 clips, or they do not differ.
+        There are fewer than 5 clips, or they do not differ.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
@@ -245,7 +285,7 @@ def map_clips(vectors: Vectors, methods: Sequence[str] = ("pca", "t-sne")) -> Cl
     if clips < FEWEST:
         raise DataError(f"{clips} clips are too few for a map; it takes at least {FEWEST}")
     if width < 2:
-        raise ConfigError("one value makes no map; draw it by class: `spectro boxes`")
+        raise ConfigError("a map needs at least 2 values per clip; draw one value by class: `spectro plot features`")
     values = StandardScaler().fit_transform(vectors.values)
     if not values.any():
         raise DataError(f"{vectors.title}: all {clips} clips have the same values, so there is nothing to draw")
@@ -257,54 +297,54 @@ def map_clips(vectors: Vectors, methods: Sequence[str] = ("pca", "t-sne")) -> Cl
 
 
 def neighbour_agreement(values: Floats, vectors: Vectors) -> Agreement | None:
-    """Ask the nearest neighbours of each tested clip for their class, those of its own group left out.
+    """Return how many nearest neighbours of each tested clip share its class, those of its own group left out.
 
-    Pieces of one recording lie side by side whatever their class; only neighbours from elsewhere tell whether the
-    class itself can be heard. Distances are Euclidean, in all dimensions of `values` `[clips, values]`.
+    Segments of one recording are close to each other whatever their class; only neighbours from other groups show
+    whether classes differ. Distances are Euclidean, in all dimensions of `values` `[clips, values]`.
     """
     groups = np.unique([clip.group for clip in vectors.clips], return_inverse=True)[1]
     if groups.max() == 0:
         return None
     truth, asked = vectors.truth, np.flatnonzero(vectors.tested)
 
-    def ask(distances: Floats, start: int) -> Floats:
-        """Return `[clips asked, 2]`: the share of the nearest, and of all others, that is of the same class."""
+    def compare_chunk(distances: Floats, start: int) -> Floats:
+        """Return `[clips, 2]`: the share of the nearest, and of all others, that are of the same class."""
         rows = asked[start : start + len(distances)]
         others = groups[None, :] != groups[rows, None]
         alike = others & (truth[None, :] == truth[rows, None])
         order = np.argsort(np.where(others, distances, np.inf), axis=1, kind="stable")[:, :NEIGHBOURS]
-        near, hits = (np.take_along_axis(found, order, axis=1).sum(axis=1) for found in (others, alike))
+        near, hits = (np.take_along_axis(mask, order, axis=1).sum(axis=1) for mask in (others, alike))
         return np.column_stack([hits / near, alike.sum(axis=1) / others.sum(axis=1)])
 
-    found = np.concatenate(list(pairwise_distances_chunked(values[asked], values, reduce_func=ask)))
+    shares = np.concatenate(list(pairwise_distances_chunked(values[asked], values, reduce_func=compare_chunk)))
     config, own = BootstrapConfig(), [vectors.clips[item].group for item in asked]
-    samples = bootstrap(lambda weights: weights @ found[:, 0] / weights.sum(axis=1), own, config)
-    spread = percentile_interval(samples, config.level) if len(set(own)) > 1 else (np.nan, np.nan)
-    share, chance = found.mean(axis=0).tolist()
+    samples = bootstrap(lambda weights: weights @ shares[:, 0] / weights.sum(axis=1), own, config)
+    low, high = percentile_interval(samples, config.level) if len(set(own)) > 1 else (np.nan, np.nan)
+    share, chance = shares.mean(axis=0).tolist()
     return Agreement(
         neighbours=NEIGHBOURS,
         asked=len(asked),
         dimensions=values.shape[1],
-        share=Estimate(share, *spread),
+        share=Estimate(value=share, low=low, high=high),
         chance=chance,
     )
 
 
 def _pca(values: Floats) -> Plane:
     """Project on the two directions of largest variance."""
-    found = PCA(2, random_state=SEED).fit(values)
-    shares = found.explained_variance_ratio_
+    pca = PCA(2, random_state=SEED).fit(values)
+    shares = pca.explained_variance_ratio_
     first, second = (f"component {n + 1}: {_percent(share)} of the variance" for n, share in enumerate(shares))
-    note = f"Shows {_percent(shares.sum())} of the variance; what the other dimensions hold is not seen."
-    return Plane(method="PCA", points=found.transform(values), axes=(first, second), note=note)
+    note = f"Shows {_percent(shares.sum())} of the variance; the other dimensions are not visible."
+    return Plane(method="PCA", points=pca.transform(values), axes=(first, second), note=note)
 
 
 def _tsne(values: Floats) -> Plane:
     """Keep neighbours together [van der Maaten and Hinton, 2008]."""
     perplexity = min(30.0, (len(values) - 1) / 3)
-    made = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(_fewer(values))
-    note = f"Perplexity {perplexity:.0f}. Only who is near whom counts: distances between clusters mean nothing."
-    return Plane(method="t-SNE", points=np.asarray(made, np.float64), axes=("", ""), note=note)
+    points = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(_fewer(values))
+    note = f"Perplexity {perplexity:.0f}. Only neighbourhoods count: distances between clusters mean nothing."
+    return Plane(method="t-SNE", points=np.asarray(points, np.float64), axes=("", ""), note=note)
 
 
 def _umap(values: Floats) -> Plane:
@@ -312,14 +352,14 @@ def _umap(values: Floats) -> Plane:
     try:
         from umap import UMAP
     except ModuleNotFoundError:
-        raise ConfigError("umap needs the package umap-learn: pip install umap-learn; or draw t-sne") from None
+        raise ConfigError("umap needs the package umap-learn: pip install 'spectro[umap]'; or use t-sne") from None
     near = min(15, len(values) - 1)
     start = values.shape[0] > KEPT  # below, the spectral start finds too few eigenvectors
-    made = UMAP(
+    points = UMAP(
         n_neighbors=near, init="spectral" if start else "random", random_state=SEED, n_jobs=1
     ).fit_transform(_fewer(values))  # fmt: skip
-    note = f"{near} neighbours. Only who is near whom counts: distances between clusters mean little."
-    return Plane(method="UMAP", points=np.asarray(made, np.float64), axes=("", ""), note=note)
+    note = f"{near} neighbours. Only neighbourhoods count: distances between clusters mean little."
+    return Plane(method="UMAP", points=np.asarray(points, np.float64), axes=("", ""), note=note)
 
 
 def _fewer(values: Floats) -> Floats:
@@ -328,10 +368,10 @@ def _fewer(values: Floats) -> Floats:
 
 
 METHODS: Mapping[str, Callable[[Floats], Plane]] = {"pca": _pca, "t-sne": _tsne, "umap": _umap}
-"""Ways to lay out standardized values `[clips, values]`, by name."""
+"""Ways to project standardized values `[clips, values]`, by name."""
 
 
-def _named(store: FeatureStore) -> str:
+def _title(store: FeatureStore) -> str:
     """Return the name of a feature and how many values it has."""
     settings = store.extraction.config.to_dict()
     chosen = f" {settings['set']}" if "set" in settings else ""

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap over groups, Wilson interval, paired tests and their correction for many."""
+"""Confidence intervals and paired significance tests: bootstrap over groups, Wilson, McNemar, Holm, corrected t."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from spectro.core.arrays import Floats, Mask
 from spectro.core.config import Config, require
 from spectro.core.errors import ConfigError, DataError
+from spectro.evaluation.results import Estimate
 
 CHUNK = 2_000_000
 """Weights held in memory at a time: 16 MB."""
 
+Statistic = Callable[[Floats], Floats]
+"""From weights `[repeats, items]` to values `[repeats, ...]`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BootstrapConfig(Config):
-    """How intervals are drawn."""
+    """How intervals are computed."""
 
     repeats: int = 1000
     """Number of resamples."""
@@ -33,37 +37,25 @@ class BootstrapConfig(Config):
         require(0 < self.level < 1, f"level is {self.level}, but must be a share between 0 and 1 (0.95 = 95 %)")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its interval; `low` and `high` are nan where one group is all there is."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return `{"value", "low", "high"}`, with None for nan, which JSON lacks."""
-        return {name: _json(getattr(self, name)) for name in ("value", "low", "high")}
-
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    groups: Sequence[str],
-    config: BootstrapConfig | None = None,
-) -> NDArray[np.float64]:
+def bootstrap(statistic: Statistic, groups: Sequence[str], config: BootstrapConfig | None = None) -> Floats:
     """Evaluate a statistic on resamples of whole groups (cluster bootstrap).
 
-    Items of one group (pieces of a song, songs of an album) resemble each other, so drawing items one by one would
-    pretend to know more than the data tell; groups are drawn with replacement instead, each with all its items.
+    Items of one group (segments of a song, songs of an album) resemble each other, so resampling items one by one would
+    overstate how much the data tell; instead, groups are drawn with replacement, each with all its items.
 
     Parameters
     ----------
-    statistic : weights `[repeats, items]` -> `[repeats, ...]`
-    groups : group of each item
+    statistic
+        From weights `[repeats, items]` to values `[repeats, ...]`.
+    groups
+        Group of each item.
+    config
+        Number of resamples, level and seed.
 
     Returns
     -------
-    `[config.repeats, ...]`, what `statistic` said of each resample.
+    Floats
+        `[config.repeats, ...]`, the statistic of each resample.
     """
     config = config or BootstrapConfig()
     names, index = np.unique(np.asarray(groups), return_inverse=True)
@@ -72,12 +64,12 @@ def bootstrap(
     parts = []
     for start in range(0, config.repeats, step):
         count = min(step, config.repeats - start)
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)
-        parts.append(statistic(drawn[:, index].astype(np.float64)))
+        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)
+        parts.append(statistic(draws[:, index].astype(np.float64)))
     return np.concatenate(parts)
 
 
-def percentile_interval(samples: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+def percentile_interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
     """Return the central `level` of the samples; undefined ones (nan) are left out, and (nan, nan) if none is left."""
     defined = samples[~np.isnan(samples)]
     if not len(defined):
@@ -86,14 +78,14 @@ def percentile_interval(samples: NDArray[np.float64], level: float = 0.95) -> tu
     return float(low), float(high)
 
 
-def centred_interval(samples: NDArray[np.float64], value: float, level: float = 0.95) -> tuple[float, float]:
+def centred_interval(samples: Floats, value: float, level: float = 0.95) -> tuple[float, float]:
     """Return the percentile interval, moved by what resampling alone changes: the mean of the samples onto `value`.
 
-    A mean of shares does not move. A curved figure such as macro-F1 does: a resample holds fewer different groups than
-    the sample, which lowers it by several times the bias of the figure itself. With 15 classes of 7 clips in groups of
-    1 to 3, the percentile interval held the true macro-F1 in 90 to 93 of 100 simulations, this one in 94 to 97; the
-    intervals that take all of the shift for bias (basic, BC, BCa) held it less often and lay too high. It stays within
-    what was resampled.
+    A mean of shares does not move. A nonlinear metric such as macro-F1 does: a resample holds fewer different groups
+    than the sample, which lowers it by several times the bias of the metric itself. With 15 classes of 7 clips in
+    groups of 1 to 3, the percentile interval held the true macro-F1 in 90 to 93 of 100 simulations, this one in 94 to
+    97; the intervals that take all of the shift for bias (basic, BC, BCa) held it less often and were too high. The
+    interval stays within the range of the resamples.
     """
     defined = samples[~np.isnan(samples)]
     low, high = percentile_interval(defined, level)
@@ -103,17 +95,14 @@ def centred_interval(samples: NDArray[np.float64], value: float, level: float = 
     return max(low + move, min(value, float(defined.min()))), min(high + move, max(value, float(defined.max())))
 
 
-def estimate(
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    groups: Sequence[str],
-    config: BootstrapConfig | None = None,
-) -> Estimate:
+def estimate(statistic: Statistic, groups: Sequence[str], config: BootstrapConfig | None = None) -> Estimate:
     """Return a statistic of all items with its centred percentile interval from a bootstrap over groups."""
     config = config or BootstrapConfig()
     value = float(statistic(np.ones((1, len(groups))))[0])
     if len(set(groups)) < 2:
-        return Estimate(value, math.nan, math.nan)
-    return Estimate(value, *centred_interval(bootstrap(statistic, groups, config), value, config.level))
+        return Estimate(value=value, low=math.nan, high=math.nan)
+    low, high = centred_interval(bootstrap(statistic, groups, config), value, config.level)
+    return Estimate(value=value, low=low, high=high)
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
@@ -121,7 +110,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     if not 0 <= successes <= n or n == 0:
         raise DataError(f"{successes} of {n} is not a share")
     interval = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high))
+    return Estimate(value=successes / n, low=float(interval.low), high=float(interval.high))
 
 
 @dataclass(frozen=True)
@@ -136,22 +125,29 @@ class McNemar:
     """Two-sided probability of a split at least this uneven between equal models."""
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
+def mcnemar(first: Mask, second: Mask) -> McNemar:
     """Test whether two models get different shares right [McNemar, 1947; exact binomial form].
 
     Parameters
     ----------
-    first, second : `[items]`, whether each model is right, in the same order of items.
+    first, second
+        `[items]`, whether each model is right, in the same order of items.
+
+    Raises
+    ------
+    DataError
+        The two have different lengths.
     """
     _same_length(first, second)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    told = only_first + only_second
-    return McNemar(only_first, only_second, float(stats.binomtest(only_first, told).pvalue) if told else 1.0)
+    discordant = only_first + only_second
+    p = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    return McNemar(only_first, only_second, p)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two paired figures, with interval and two-sided p-value."""
+    """Mean difference of two paired scores, with interval and two-sided p-value."""
 
     estimate: Estimate
     p: float
@@ -160,41 +156,49 @@ class Difference:
 
 
 def paired_bootstrap(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    groups: Sequence[str],
-    config: BootstrapConfig | None = None,
+    first: Floats, second: Floats, groups: Sequence[str], config: BootstrapConfig | None = None
 ) -> Difference:
-    """Compare two models by the mean difference of their scores per item, groups drawn as wholes and in pairs.
+    """Compare two models by the mean difference of their scores per item; whole groups are resampled, in pairs.
 
     Parameters
     ----------
-    first, second : `[items]`, score of each model per item, such as 1.0 where it is right.
+    first, second
+        `[items]`, score of each model per item, such as 1.0 where it is right.
+    groups
+        Group of each item.
+    config
+        Number of resamples, level and seed.
 
     Returns
     -------
-    The difference first - second; its p-value is twice the share of resamples on the far side of 0, at least
-    2 / (repeats + 1).
+    Difference
+        first - second; its p-value is twice the share of resamples on the far side of 0, at least 2 / (repeats + 1).
+
+    Raises
+    ------
+    DataError
+        The two have different lengths.
     """
     config = config or BootstrapConfig()
     _same_length(first, second)
     gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
 
-    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        means: NDArray[np.float64] = weights @ gap / weights.sum(axis=1)
+    def mean(weights: Floats) -> Floats:
+        means: Floats = weights @ gap / weights.sum(axis=1)
         return means
 
     value = float(gap.mean())
     if len(set(groups)) < 2:
-        return Difference(Estimate(value, math.nan, math.nan), 1.0, math.nan)
+        return Difference(Estimate(value=value, low=math.nan, high=math.nan), 1.0, math.nan)
     samples = bootstrap(mean, groups, config)
     far = min((samples <= 0).sum(), (samples >= 0).sum())
     p = min(1.0, 2 * (far + 1) / (config.repeats + 1))
-    return Difference(Estimate(value, *percentile_interval(samples, config.level)), float(p), float(samples.std()))
+    low, high = percentile_interval(samples, config.level)
+    return Difference(Estimate(value=value, low=low, high=high), float(p), float(samples.std()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for having asked several questions, in the order given [Holm, 1979]."""
+    """Return p-values corrected for testing several hypotheses, in the order given [Holm, 1979]."""
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))
     corrected = np.empty(len(p_values))
@@ -205,13 +209,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def corrected_t(differences: Sequence[float], test_share: float) -> tuple[float, float]:
     """Return t and two-sided p of per-fold (or per-repeat) differences of two models.
 
-    Training sets of different folds overlap, which a plain t test takes for independent evidence; the variance is
+    Training sets of different folds overlap, but a plain t test takes them for independent; here the variance is
     multiplied by `1/k + test/train` instead of `1/k` [Nadeau and Bengio, 2003].
 
     Parameters
     ----------
-    differences : first - second, one per fold
-    test_share : share of the items in a test fold, 0.2 for five folds
+    differences
+        first - second, one per fold.
+    test_share
+        Share of the items in a test fold, 0.2 for five folds.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than two differences, or the share is not between 0 and 1.
     """
     if len(differences) < 2:
         raise ConfigError(f"a t test needs at least 2 folds, but {len(differences)} was given")
@@ -226,27 +237,31 @@ def corrected_t(differences: Sequence[float], test_share: float) -> tuple[float,
 
 
 def items_needed(only_first: float, only_second: float, *, alpha: float = 0.05, power: float = 0.8) -> int | None:
-    """Return how many independent items McNemar's test needs to tell two such models apart [Connor, 1987].
+    """Return how many independent items McNemar's test needs to detect such a difference [Connor, 1987].
 
     Parameters
     ----------
-    only_first, only_second : shares of the items that only one of the two gets right
+    only_first, only_second
+        Shares of the items that only one of the two gets right.
+    alpha
+        Level of the test, two-sided.
+    power
+        Probability of detecting the difference.
 
     Returns
     -------
-    The number of items, or None when the shares are equal and no number suffices.
+    int | None
+        The number of items, or None when the shares are equal and no number suffices.
     """
-    told, gap = only_first + only_second, abs(only_first - only_second)
+    discordant, gap = only_first + only_second, abs(only_first - only_second)
     if gap == 0:
         return None
     z_alpha, z_power = float(stats.norm.ppf(1 - alpha / 2)), float(stats.norm.ppf(power))
-    return math.ceil((z_alpha * math.sqrt(told) + z_power * math.sqrt(max(0.0, told - gap**2))) ** 2 / gap**2)
+    return math.ceil(
+        (z_alpha * math.sqrt(discordant) + z_power * math.sqrt(max(0.0, discordant - gap**2))) ** 2 / gap**2
+    )
 
 
-def _same_length(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+def _same_length(first: Floats | Mask, second: Floats | Mask) -> None:
     if len(first) != len(second):
         raise DataError(f"paired tests need the same items, but {len(first)} and {len(second)} were given")
-
-
-def _json(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""Which way of voting serves best, and how much of a clip is needed: choices made on validation."""
+"""Vote rules compared, and accuracy by the number of segments that vote."""
 
 from __future__ import annotations
 
@@ -9,47 +9,56 @@ from numpy.typing import NDArray
 
 from spectro.core.predictions import VOTES, Predictions
 from spectro.evaluation.metrics import METRICS, ones
+from spectro.evaluation.results import SegmentsUsed, VoteScores
 from spectro.evaluation.statistics import BootstrapConfig, estimate
 
-SHOWN = ("accuracy", "macro_f1", "log_loss")
+COMPARED = ("accuracy", "macro_f1", "log_loss")
 """Metrics by which rules are compared."""
 
 
-def compare_votes(
-    predictions: Predictions, config: BootstrapConfig | None = None
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return accuracy, macro-F1 and log loss at clip level under each rule of `VOTES`, with intervals.
+def compare_votes(predictions: Predictions, config: BootstrapConfig | None = None) -> dict[str, VoteScores]:
+    """Return the metrics of clips under each rule of `VOTES`, with intervals.
 
-    Give validation predictions: a rule chosen on test would flatter itself.
+    Give validation predictions: the accuracy of a rule that was chosen on test would be optimistic.
     """
-    found = {}
+    scores = {}
     for rule in VOTES:
         clips = predictions.pool(rule)
-        found[rule] = {name: estimate(partial(METRICS[name], clips), clips.groups, config).to_dict() for name in SHOWN}
-    return found
+        metrics = {name: estimate(partial(METRICS[name], clips), clips.groups, config) for name in COMPARED}
+        scores[rule] = VoteScores(**metrics)
+    return scores
 
 
 def accuracy_by_segments(
     predictions: Predictions, vote: str = "soft", *, repeats: int = 20, seed: int = 0
-) -> list[dict[str, float]]:
-    """Return how accuracy grows with the number of segments used per clip, `{"segments", "accuracy"}` per number.
+) -> tuple[SegmentsUsed, ...]:
+    """Return how the accuracy of clips grows with the number of segments that vote.
 
-    Segments are drawn at random, `repeats` times; clips with fewer segments are used whole. The last number is the
-    one at which half of the clips are.
+    Parameters
+    ----------
+    predictions
+        Predictions of segments. Clips with fewer segments than asked for are used whole; the last number is the median
+        over clips.
+    vote
+        Rule by which segments decide (one of `VOTES`).
+    repeats
+        How often segments are drawn at random, per number.
+    seed
+        Seed of drawing.
     """
     rng = np.random.default_rng(seed)
     clips = np.asarray(predictions.clip_ids)
     _, counts = np.unique(clips, return_counts=True)
-    found = []
+    curve = []
     for segments in range(1, int(np.median(counts)) + 1):
-        shares = []
+        accuracies = []
         for _ in range(repeats):
             order = rng.permutation(len(clips))
             ranks = _rank_within(clips[order])
             pooled = predictions.select(np.sort(order[ranks < segments])).pool(vote)
-            shares.append(float(METRICS["accuracy"](pooled, ones(pooled))[0]))
-        found.append({"segments": segments, "accuracy": float(np.mean(shares))})
-    return found
+            accuracies.append(float(METRICS["accuracy"](pooled, ones(pooled))[0]))
+        curve.append(SegmentsUsed(segments=segments, accuracy=float(np.mean(accuracies))))
+    return tuple(curve)
 
 
 def _rank_within(names: NDArray[np.str_]) -> NDArray[np.intp]:

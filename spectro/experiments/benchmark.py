@@ -1,36 +1,65 @@
-"""Systems side by side: recipes trained on the same splits of the same segments, and one table of what they reach."""
+"""Benchmark: recipes trained on the same splits of the same segments, and compared in one table."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from spectro.core.config import RenderConfig, SplitConfig
-from spectro.core.errors import ConfigError, SpectroError
-from spectro.core.predictions import Predictions
+from spectro.core.data_folder import DataFolder
+from spectro.core.errors import ConfigError, DataError, SpectroError
+from spectro.core.files import digest, read_document, write_document
+from spectro.core.records import Record
 from spectro.core.runs import Run
-from spectro.data.rerender import rerender
-from spectro.data.splits import split as make_split
 from spectro.data.store import open_store
-from spectro.evaluation.compare import FIGURES
 from spectro.evaluation.evaluate import by_level, compute_metrics
 from spectro.evaluation.metrics import METRICS, ones
+from spectro.evaluation.results import Comparison, FailedSystem, ModelRow, Scores, SystemFacts
 from spectro.evaluation.statistics import BootstrapConfig
+from spectro.experiments.protocol import (
+    ALIASES,
+    TrainOptions,
+    data_for,
+    ensure_split,
+    fit_seconds,
+    over_seeds,
+    train_seeds,
+)
 from spectro.experiments.recipes import Recipe, select
 from spectro.inference.classifier import load_classifier
 from spectro.training.dataset import TrainingData
 
-ALIASES = {"grouped": "group", "leaky": "segment"}
-"""Other names of splits that are made where they are missing."""
+TIMING_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Record):
+    """What only a loaded model shows; kept beside its run, as `<run>.timing.json`."""
+
+    card: str
+    """Checksum of the run's card when this was measured."""
+    train_auc: float
+    """ROC-AUC on the training segments, 0..1."""
+    predict_ms: float
+    """Time to classify one segment, in milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Setup:
+    """One split of one cut of the clips, on which all recipes are trained."""
+
+    data: DataFolder
+    config_id: str
+    split: str
+    title: str
+    """The split, with the length of a segment where several are compared."""
 
 
 def compare_recipes(
-    data: Path | str,
+    data: DataFolder | Path | str,
     *,
     recipes: str = "all",
     splits: Sequence[str] = ("group",),
@@ -41,180 +70,162 @@ def compare_recipes(
     weights: str = "auto",
     config_id: str | None = None,
     config: BootstrapConfig | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> Comparison:
     """Train systems of the studies on the same splits and evaluate them with the same statistics.
 
-    Runs that are finished are not trained again, so the call can be repeated after an interruption, or for more seeds.
+    Finished runs are not trained again, so the call can be repeated after an interruption, or for more seeds.
 
     Parameters
     ----------
     data
-        folder that `render` made; all systems hear its segments.
+        Folder that `render` made; all systems get its segments.
     recipes
-        what `recipes.select` takes: `all`, letters of studies, or names.
+        What `recipes.select` takes: `all`, letters of studies, or names.
     splits
-        names of splits in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
+        Names of splits in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
     seconds
-        lengths of the pieces that clips are cut into, each rendered into `<data>/variants` if `data` has others; splits
-        of clips are the same for every length. None for the pieces of `data`.
+        Lengths of the segments that clips are cut into, each rendered into `<data>/variants` if `data` has others;
+        splits of clips are the same for every length. None for the segments of `data`.
     seeds
-        number of trainings of each system; figures are means over them, intervals are over groups of clips.
+        Number of trainings of each system; metrics are means over them, intervals are over groups of clips.
     epochs_cap
-        longest stage of a network's training, in epochs; 0 for what the recipe says.
+        Longest stage of a network's training, in epochs; 0 for what the recipe states.
     out
-        folder of the runs, `<out>/<split>/<recipe>-<seed>`; with `seconds`, `<out>/<split>-<seconds>s/<recipe>-<seed>`.
+        Folder of the runs, `<out>/<split>/<recipe>-<seed>`; with `seconds`, `<out>/<split>-<seconds>s/<recipe>-<seed>`.
     weights
-        first weights of pretrained backbones, as in `finetune`.
+        First weights of pretrained backbones, as in `finetune`.
     config_id
-        which pictures, when `data` holds several configurations.
+        Which spectrograms, when `data` holds several configurations.
     config
-        how intervals are drawn.
-    tell
-        called with a line of text as each system is finished.
+        How intervals are drawn.
+    log
+        Called with a line of text as each system is finished.
     progress
-        draw progress bars.
+        Draw progress bars.
 
     Returns
     -------
-    `models`: per system and split what `compare` says of a run, and under `system` the study's own figure and protocol,
-    seeds, epochs, train AUC and times; `failed`: systems that could not be trained, and why; `notes`: what a reader of
-    the table must know beside it.
+    Comparison
+        A row per system and split, each with `system`; systems that could not be trained in `failed`, and in `notes`
+        what a reader of the table must know.
     """
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}, but must be at least 1")
-    chosen = select(recipes)
-    drawn = open_store(data, config_id).config
-    places = []
-    for name, one in product((ALIASES.get(split, split) for split in splits), seconds or (None,)):
-        ensure_split(data, name, config_id)
-        cut = drawn if one is None else replace(drawn, segment=replace(drawn.segment, seconds=one))
-        place = data_for(data, cut, name, config_id, tell, progress)
-        places.append((place, cut.config_id(), name, "" if one is None else f"{one:g}s"))
-    models: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    for (place, pictures, name, length), recipe in product(places, chosen):
-        title = "-".join(filter(None, (name, length)))
+    options = TrainOptions(seeds=seeds, epochs_cap=epochs_cap, weights=weights, progress=progress)
+    chosen, data = select(recipes), DataFolder.open(data)
+    setups = list(_setups(data, splits, seconds, config_id, log, progress))
+    models: list[ModelRow] = []
+    failed: list[FailedSystem] = []
+    for setup, recipe in product(setups, chosen):
         try:
-            trained = train_seeds(
-                recipe,
-                place,
-                out=Path(out) / title / recipe.name,
-                seeds=seeds,
-                split=name,
-                epochs_cap=epochs_cap,
-                weights=weights,
-                config_id=pictures,
-                progress=progress,
-            )
-            runs = [_measured(run, recipe, place) for run in trained]
+            row = _train_and_evaluate(recipe, setup, Path(out), options, config or BootstrapConfig())
         except SpectroError as error:
-            failed.append({"recipe": recipe.name, "split": title, "message": str(error)})
-            tell(f"{recipe.name} on {title}: failed: {error}")
+            failed.append(FailedSystem(recipe=recipe.name, split=setup.title, message=str(error)))
+            log(f"{recipe.name} on {setup.title}: failed: {error}")
             continue
-        row = _row(recipe, runs, epochs_cap, config or BootstrapConfig())
         models.append(row)
-        tell(f"{recipe.name} on {title}: clip accuracy {row['clip']['accuracy']['value']:.3f}")
-    notes = [f"{one['recipe']} on {one['split']} could not be trained: {one['message']}" for one in failed]
+        log(f"{recipe.name} on {setup.title}: clip accuracy {row.clip.accuracy.value:.3f}")
+    notes = [f"{system.recipe} on {system.split} could not be trained: {system.message}" for system in failed]
     if epochs_cap:
         notes.append(f"No stage of a network's training was longer than {epochs_cap} epochs.")
-    return {"models": models, "failed": failed, "notes": notes}
+    return Comparison(models=tuple(models), notes=tuple(notes), failed=tuple(failed))
 
 
-def ensure_split(data: Path | str, name: str, config_id: str | None) -> None:
-    """Make one of the plain splits if it is missing; any other name must be there, and training says if it is not."""
-    if name in ("group", "clip", "segment") and not (Path(data) / "splits" / f"{name}.csv").exists():
-        make_split(data, config=SplitConfig(by=name), name=name, config_id=config_id)  # type: ignore[arg-type]
-
-
-def train_seeds(recipe: Recipe, data: Path, *, out: Path, seeds: int, **settings: Any) -> list[Run]:
-    """Train a recipe once per seed, into `<out>-<seed>`; `settings` are those of `Recipe.train`."""
-    return [recipe.train(data, out=out.with_name(f"{out.name}-{seed}"), seed=seed, **settings) for seed in range(seeds)]
-
-
-def data_for(
-    data: Path | str,
-    pictures: RenderConfig,
-    split: str,
+def _setups(
+    data: DataFolder,
+    splits: Sequence[str],
+    seconds: Sequence[float],
     config_id: str | None,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     progress: bool,
-) -> Path:
-    """Return the data folder whose clips are cut and drawn that way, made if it is missing; tell what is lost."""
-    made = rerender(data, pictures, split=split, config_id=config_id, progress=progress)
-    if made.failed:
-        tell(f"{made.data}: {len(made.failed)} clips cannot be rendered this way, see failed.csv there")
-    return made.data
+) -> Iterator[_Setup]:
+    """Yield each split of each length of segments; what is missing is split and rendered."""
+    rendered = open_store(data, config_id).config
+    for name, length in product((ALIASES.get(split, split) for split in splits), seconds or (None,)):
+        ensure_split(data, name, config_id)
+        wanted = rendered
+        if length is not None:
+            wanted = replace(rendered, segment=replace(rendered.segment, seconds=length))
+        yield _Setup(
+            data=data_for(data, wanted, name, config_id, log, progress),
+            config_id=wanted.config_id(),
+            split=name,
+            title=name if length is None else f"{name}-{length:g}s",
+        )
 
 
-def _measured(run: Run, recipe: Recipe, data: Path | str) -> Run:
-    """Note in the card, once, what only a loaded model tells: its AUC in training and how long it takes to answer."""
-    card = run.card()
-    if "recipe" in card:
-        return run
-    # By the card, not by the recipe: these are the very segments that it was trained on.
-    dataset = TrainingData.open(
-        data, card["split"]["name"], card["data"]["pictures"], recipe.feature, recipe.feature_config()
-    )
-    classifier, train = load_classifier(run), dataset.folds["train"]
-    began = time.perf_counter()
-    probs = classifier.predict_proba(dataset.arrays()[train])
-    seconds = time.perf_counter() - began
-    said = dataset.predictions(train, probs)
-    note = {
-        "name": recipe.name,
-        "train_auc": float(METRICS["roc_auc"](said, ones(said))[0]),
-        "predict_ms": 1000 * seconds / len(train),
-    }
-    run.write_card({**card, "recipe": note})
-    return run
-
-
-def _row(recipe: Recipe, runs: Sequence[Run], epochs_cap: int, config: BootstrapConfig) -> dict[str, Any]:
-    """Return the line of one system: figures over all its seeds, groups of clips resampled with all of theirs."""
-    cards = [run.card() for run in runs]
+def _train_and_evaluate(
+    recipe: Recipe, setup: _Setup, out: Path, options: TrainOptions, config: BootstrapConfig
+) -> ModelRow:
+    """Return the row of one system: metrics over all its seeds, groups of clips resampled with all of theirs."""
+    place = out / setup.title / recipe.name
+    runs = train_seeds(recipe, setup.data, out=place, split=setup.split, config_id=setup.config_id, options=options)
+    timings = [_add_timing(run, recipe, setup.data) for run in runs]
+    card = runs[0].card
     joined = over_seeds(runs, "test")
-    levels = {name: compute_metrics(level, config) for name, level in by_level(joined).items() if name != "group"}
-    accuracies = [_clip_accuracy(run) for run in runs]
-    return {
-        "name": recipe.name,
-        "kind": cards[0]["kind"],
-        "parameters": cards[0]["model"]["parameters"],
-        "split": cards[0]["split"]["title"],
-        "clips": levels["clip"]["n"] // len(runs),
-        "groups": len(set(joined.groups)),
-        **{level: {figure: found[figure] for figure in FIGURES} for level, found in levels.items()},
-        "system": {
-            "study": recipe.study,
-            "figure": recipe.figure,
-            "protocol": recipe.protocol,
-            "note": recipe.note,
-            "seconds": cards[0]["feature"]["config"]["segment"]["seconds"],
-            "seeds": len(runs),
-            "deviation": statistics.stdev(accuracies) if len(runs) > 1 else None,
-            "epochs_cap": epochs_cap or None,
-            "train_auc": statistics.fmean(card["recipe"]["train_auc"] for card in cards),
-            "fit_seconds": statistics.fmean(card["history"]["seconds"] for card in cards),
-            "predict_ms": statistics.fmean(card["recipe"]["predict_ms"] for card in cards),
-        },
+    levels = {
+        name: compute_metrics(level, config) for name, level in by_level(joined).items() if name in ("segment", "clip")
     }
+    return ModelRow(
+        name=recipe.name,
+        kind=card.kind,
+        parameters=card.model.parameters if card.model else None,
+        split=card.split.title,
+        clips=levels["clip"].n // len(runs),
+        groups=len(set(joined.groups)),
+        leaking_groups=card.split.statistics.leaking_groups,
+        segment=Scores.of(levels["segment"]) if "segment" in levels else None,
+        clip=Scores.of(levels["clip"]),
+        system=_system_facts(recipe, runs, timings, options),
+    )
 
 
-def over_seeds(runs: Sequence[Run], fold: str) -> Predictions:
-    """Return the predictions of all seeds as one, each seed's under names of its own, the groups those of the data."""
-    return Predictions.join(
-        [
-            replace(
-                one,
-                ids=tuple(f"{item}#{seed}" for item in one.ids),
-                clip_ids=tuple(f"{clip}#{seed}" for clip in one.clip_ids),
-            )
-            for seed, one in enumerate(run.predictions(fold) for run in runs)
-        ]
+def _system_facts(recipe: Recipe, runs: Sequence[Run], timings: Sequence[Timing], options: TrainOptions) -> SystemFacts:
+    accuracies = [_clip_accuracy(run) for run in runs]
+    feature, _ = runs[0].card.of_model()
+    return SystemFacts(
+        study=recipe.study,
+        reported=recipe.reported,
+        protocol=recipe.protocol,
+        note=recipe.note,
+        seconds=feature.segment.seconds,
+        seeds=len(runs),
+        deviation=statistics.stdev(accuracies) if len(runs) > 1 else None,
+        epochs_cap=options.epochs_cap or None,
+        train_auc=statistics.fmean(timing.train_auc for timing in timings),
+        fit_seconds=fit_seconds(runs),
+        predict_ms=statistics.fmean(timing.predict_ms for timing in timings),
     )
 
 
 def _clip_accuracy(run: Run) -> float:
     clips = run.predictions("test").pool()
     return float((clips.predicted == clips.truth).mean())
+
+
+def _add_timing(run: Run, recipe: Recipe, data: DataFolder) -> Timing:
+    """Return the timing of a run, measured and written beside it unless it is there and of this very card."""
+    path, card = run.path.with_name(f"{run.path.name}.timing.json"), digest(run.card_path)
+    try:
+        timing = Timing.from_dict(read_document(path, "timing", TIMING_VERSION, remedy="it is measured again"))
+        if timing.card == card:
+            return timing
+    except (ConfigError, DataError):
+        pass  # not measured yet, or damaged
+    timing = _measure(run, recipe, data, card)
+    write_document(path, "timing", TIMING_VERSION, timing.to_dict())
+    return timing
+
+
+def _measure(run: Run, recipe: Recipe, data: DataFolder, card: str) -> Timing:
+    # By the run's card, not by the recipe: these are the very segments that it was trained on.
+    dataset = TrainingData.open(
+        data, run.card.split.name, run.card.data.config_id, recipe.feature, recipe.feature_config()
+    )
+    classifier, train = load_classifier(run), dataset.subsets["train"]
+    began = time.perf_counter()
+    probs = classifier.predict_proba(dataset.arrays()[train])
+    seconds = time.perf_counter() - began
+    predictions = dataset.predictions(train, probs)
+    train_auc = float(METRICS["roc_auc"](predictions, ones(predictions))[0])
+    return Timing(card=card, train_auc=train_auc, predict_ms=1000 * seconds / len(train))

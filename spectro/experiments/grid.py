@@ -1,4 +1,4 @@
-"""Sweeps: which settings of a recipe are varied, written `<part>.<field>`, the cells they make, and the named ones."""
+"""Grids of settings for sweeps: which settings of a recipe vary, and the cells that their combinations make."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from itertools import product
-from typing import Any
 
 from spectro.audio.features import FEATURES
 from spectro.core.config import Config, FinetuneConfig, ModelConfig, RenderConfig, SegmentConfig, require
 from spectro.core.errors import ConfigError, did_you_mean
 from spectro.core.formatting import format_value
+from spectro.core.records import Record
 from spectro.core.registry import Registry
 from spectro.experiments.recipes import Recipe
+from spectro.experiments.results import Setting
 
-Point = Mapping[str, Any]
-"""Full name of each setting, and its value."""
+Point = Mapping[str, Setting]
+"""Full name of each setting, `<part>.<field>`, and its value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,9 @@ class Cell:
     settings: Point
     recipe: Recipe
     """The recipe with these settings."""
-    pictures: RenderConfig
-    """How clips are cut and drawn for it."""
-    figure: float | None = None
+    render_config: RenderConfig
+    """How clips are cut and rendered for it."""
+    reported: float | None = None
     """Accuracy that a study printed for it, 0..1."""
 
     @property
@@ -43,24 +44,40 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedSweep:
+class NamedPoint(Record):
+    """One combination of settings that a study tried."""
+
+    at: tuple[Setting, ...]
+    """The value of each setting of the sweep."""
+    reported: Mapping[str, float]
+    """Accuracies that the study printed, 0..1, by the beginning of a recipe's name."""
+
+    def reported_of(self, recipe: Recipe) -> float | None:
+        """Return the accuracy that the study printed for a recipe; None where it printed none."""
+        return next((value for prefix, value in self.reported.items() if recipe.name.startswith(prefix)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedSweep(Record):
     """A sweep of a study: not every combination, only those that it tried."""
 
     title: str
     protocol: str
-    """What its figures were measured on."""
-    settings: Sequence[str]
+    """What its accuracies were measured on."""
+    settings: tuple[str, ...]
     """Full names of the settings."""
-    points: Sequence[Mapping[str, Any]]
-    """`at`, their values, and accuracies by the beginning of a recipe's name."""
+    points: tuple[NamedPoint, ...]
 
-    def cells(self, recipe: Recipe, pictures: RenderConfig) -> list[Cell]:
+    def cells(self, recipe: Recipe, render_config: RenderConfig) -> list[Cell]:
         """Return the cells of `recipe`; raises ConfigError when it does not have these settings."""
-        made = cells(recipe, [dict(zip(self.settings, one["at"], strict=True)) for one in self.points], pictures)
-        return [replace(cell, figure=_figure(one, recipe)) for cell, one in zip(made, self.points, strict=True)]
+        points = [dict(zip(self.settings, point.at, strict=True)) for point in self.points]
+        return [
+            replace(cell, reported=point.reported_of(recipe))
+            for cell, point in zip(cells(recipe, points, render_config), self.points, strict=True)
+        ]
 
 
-def parse_setting(text: str) -> tuple[str, list[Any]]:
+def parse_setting(text: str) -> tuple[str, list[Setting]]:
     """Return name and values of `name=value,value`; numbers, `true`, `false` and `none` are what they look like.
 
     >>> parse_setting("mfcc.n_fft=512,1024")
@@ -68,10 +85,10 @@ def parse_setting(text: str) -> tuple[str, list[Any]]:
     """
     name, equals, values = text.partition("=")
     require(bool(name and equals and values), f"'{text}' is no setting to sweep; write it as mfcc.n_fft=512,1024")
-    return name.strip(), [_value(value.strip()) for value in values.split(",")]
+    return name.strip(), [_parse_value(value.strip()) for value in values.split(",")]
 
 
-def grid(settings: Mapping[str, Sequence[Any]]) -> list[Point]:
+def grid(settings: Mapping[str, Sequence[Setting]]) -> list[Point]:
     """Return every combination of the values, the last setting varying fastest."""
     require(bool(settings), "a sweep needs at least one setting, such as mfcc.n_fft=512,1024")
     for name, values in settings.items():
@@ -79,8 +96,8 @@ def grid(settings: Mapping[str, Sequence[Any]]) -> list[Point]:
     return [dict(zip(settings, values, strict=True)) for values in product(*settings.values())]
 
 
-def cells(recipe: Recipe, points: Iterable[Point], pictures: RenderConfig) -> list[Cell]:
-    """Return the recipe under each point's settings; other settings stay those of the recipe and of the `pictures`.
+def cells(recipe: Recipe, points: Iterable[Point], render_config: RenderConfig) -> list[Cell]:
+    """Return the recipe under each point's settings; all other settings stay those of the recipe and `render_config`.
 
     Raises
     ------
@@ -88,11 +105,14 @@ def cells(recipe: Recipe, points: Iterable[Point], pictures: RenderConfig) -> li
         the recipe has no such setting, or a value does not fit; two points are the same.
     """
     choices = setting_names(recipe)
-    made = [_cell(recipe, {_full(recipe, name, choices): one[name] for name in one}, pictures) for one in points]
-    names = [cell.name for cell in made]
+    swept = [
+        _cell(recipe, {_full_name(recipe, name, choices): point[name] for name in point}, render_config)
+        for point in points
+    ]
+    names = [cell.name for cell in swept]
     twice = next((name for name in names if names.count(name) > 1), None)
     require(twice is None, f"{twice} would be swept twice; give each value once")
-    return made
+    return swept
 
 
 def setting_names(recipe: Recipe) -> list[str]:
@@ -100,28 +120,27 @@ def setting_names(recipe: Recipe) -> list[str]:
     parts: dict[str, type[Config]] = {recipe.feature: FEATURES[recipe.feature].config, "segment": SegmentConfig}
     if not recipe.classical:
         parts |= {"network": ModelConfig, "training": FinetuneConfig}
-    mute = {"training.seed"}  # the seeds of a sweep are counted
+    excluded = {"training.seed"}  # a sweep counts its seeds itself
     if recipe.feature != "mel":
-        mute.add("training.augment")  # only pictures are augmented
-    return [
-        name for part, config in parts.items() for one in fields(config) if (name := f"{part}.{one.name}") not in mute
-    ]
+        excluded.add("training.augment")  # only spectrogram images are augmented
+    names = [f"{part}.{setting.name}" for part, config in parts.items() for setting in fields(config)]
+    return [name for name in names if name not in excluded]
 
 
-def _full(recipe: Recipe, name: str, choices: Sequence[str]) -> str:
+def _full_name(recipe: Recipe, name: str, choices: Sequence[str]) -> str:
     """Return the full name of a setting, whose part may be left out where only one part has it."""
-    found = [choice for choice in choices if name in (choice, choice.partition(".")[2])]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"'{name}' could be {' or '.join(found)}; write which")
+    matching = [choice for choice in choices if name in (choice, choice.partition(".")[2])]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise ConfigError(f"'{name}' could be {' or '.join(matching)}; write the full name")
     parts = ", ".join(dict.fromkeys(choice.partition(".")[0] for choice in choices))
     hint = did_you_mean(name, choices)
     raise ConfigError(f"recipe '{recipe.name}' has no setting '{name}' to sweep{hint} (it has those of {parts})")
 
 
-def _cell(recipe: Recipe, point: Point, pictures: RenderConfig) -> Cell:
-    given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+def _cell(recipe: Recipe, point: Point, render_config: RenderConfig) -> Cell:
+    given: defaultdict[str, dict[str, Setting]] = defaultdict(dict)
     for name, value in point.items():
         part, _, setting = name.partition(".")
         given[part][setting] = value
@@ -132,32 +151,32 @@ def _cell(recipe: Recipe, point: Point, pictures: RenderConfig) -> Cell:
         network={**recipe.network, **given["network"]},
         training={**recipe.training, **given["training"]},
     )
-    drawn = {name: {**values, **given[name]} for name, values in pictures.to_dict().items()}
-    pictures = RenderConfig.from_dict(drawn)
-    read = {
-        **{"mel": pictures.mel, "segment": pictures.segment, "network": changed.model_config()},
-        **{"training": changed.training_config(), recipe.feature: changed.feature_config() or pictures.mel},
+    rendering = {part: {**values, **given[part]} for part, values in render_config.to_dict().items()}
+    render_config = RenderConfig.from_dict(rendering)
+    parts: dict[str, Config] = {
+        "mel": render_config.mel,
+        "segment": render_config.segment,
+        "network": changed.model_config(),
+        "training": changed.training_config(),
+        recipe.feature: changed.feature_config() or render_config.mel,
     }
     # As the parts read them: 3 seconds are 3.0, and the folder of a cell is the same for both.
-    settings = {name: getattr(read[name.partition(".")[0]], name.partition(".")[2]) for name in point}
-    return Cell(settings=settings, recipe=changed, pictures=pictures)
+    settings = {name: getattr(parts[name.partition(".")[0]], name.partition(".")[2]) for name in point}
+    return Cell(settings=settings, recipe=changed, render_config=render_config)
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Setting:
     if text.lower() == "none":
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
-
-
-def _figure(point: Mapping[str, Any], recipe: Recipe) -> float | None:
-    return next((value for key, value in point.items() if key != "at" and recipe.name.startswith(key)), None)
+    return value if isinstance(value, bool | int | float | str) else text
 
 
 SWEEPS: Registry[NamedSweep] = Registry("sweep")
 """The studies' sweeps by name."""
 
 for _name, _lines in tomllib.loads((files("spectro.experiments") / "grid.toml").read_text(encoding="utf-8")).items():
-    SWEEPS.add(_name)(NamedSweep(**_lines))
+    SWEEPS.add(_name)(NamedSweep.from_dict(_lines, f"sweep '{_name}'"))

@@ -1,31 +1,35 @@
-"""The leak gap: how much better one cheap model looks when pieces of a song, or of its album, stand on both sides."""
+"""Leakage gap: how much a leaking split inflates the accuracy of one cheap model."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
+from spectro.core.arrays import Floats, Floats32, Image
 from spectro.core.config import Config, SplitConfig, require
+from spectro.core.data_folder import DataFolder
+from spectro.core.errors import ConfigError, DataError
+from spectro.core.files import read_document, write_document
 from spectro.core.predictions import Predictions
-from spectro.core.tables import write_text
+from spectro.core.records import read_value
 from spectro.data.splits import assign
 from spectro.data.store import Store, open_store
-from spectro.evaluation.metrics import Weights, accuracy
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, estimate
+from spectro.evaluation.metrics import accuracy
+from spectro.evaluation.results import Estimate
+from spectro.evaluation.statistics import BootstrapConfig, estimate
+from spectro.experiments.results import LeakageGap, SplitBy
 
-PROTOCOLS: tuple[Literal["segment", "clip", "group"], ...] = ("segment", "clip", "group")
+PROTOCOLS: tuple[SplitBy, ...] = ("segment", "clip", "group")
+LEAKAGE_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeakageGapConfig(Config):
-    """How the leak gap is measured."""
+    """How the leakage gap is measured."""
 
     folds: int = 5
     """Number of cross-validation folds; every segment is tested once in each protocol."""
@@ -39,40 +43,21 @@ class LeakageGapConfig(Config):
         require(self.trees >= 1, f"trees is {self.trees}, but must be at least 1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeakageGap:
-    """What one way of splitting makes of the same model and the same pictures."""
-
-    by: Literal["segment", "clip", "group"]
-    """What stays whole; `segment` and `clip` leak wherever a group has several clips."""
-    leaking_groups: int
-    """Number of groups on two sides, on average over the folds."""
-    segment_accuracy: Estimate
-    """Share of segments recognized, with a 95 % interval from a bootstrap over groups."""
-    clip_accuracy: Estimate
-    """Share of clips recognized by soft vote of their segments."""
-    gap: Estimate
-    """Segment accuracy minus that of the split by group: what leaking pretends, paired over the same segments."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values."""
-        figures = {name: getattr(self, name).to_dict() for name in ("segment_accuracy", "clip_accuracy", "gap")}
-        return {"leaking_groups": self.leaking_groups, **figures}
-
-
 def leakage_gap(
-    data: Path | str, *, config: LeakageGapConfig | None = None, config_id: str | None = None
+    data: DataFolder | Path | str, *, config: LeakageGapConfig | None = None, config_id: str | None = None
 ) -> tuple[LeakageGap, ...]:
-    """Cross-validate a random forest on simple statistics of the pictures, split by segment, by clip and by group.
+    """Cross-validate a random forest on simple statistics of spectrograms, split by segment, by clip and by group.
 
-    Writes `leakage_gap.json` into the folder, from which a report takes it.
+    Writes the data folder's `leakage_gap.json`, which `read_leakage` reads.
 
     Parameters
     ----------
     data
         Folder that `render` made.
+    config
+        Folds, trees and seed.
     config_id
-        Which configuration, if there are several.
+        Which spectrograms, when `data` holds several configurations.
 
     Returns
     -------
@@ -82,14 +67,14 @@ def leakage_gap(
     Raises
     ------
     DataError
-        a class has only one group, or the data holds no pictures.
+        a class has only one group, or the data holds no spectrograms.
     """
-    config = config or LeakageGapConfig()
+    config, data = config or LeakageGapConfig(), DataFolder.open(data)
     store = open_store(data, config_id)
-    features = picture_statistics(store.pictures())
-    told = {by: _cross_validated(store, features, by, config) for by in PROTOCOLS}
-    honest = told["group"][0]
-    found = tuple(
+    features = spectrogram_statistics(store.spectrograms())
+    tested = {by: _cross_validate(store, features, by, config) for by in PROTOCOLS}
+    honest, _ = tested["group"]
+    gaps = tuple(
         LeakageGap(
             by=by,
             leaking_groups=leaking,
@@ -97,27 +82,44 @@ def leakage_gap(
             clip_accuracy=_accuracy(predictions.pool()),
             gap=_gap(predictions, honest),
         )
-        for by, (predictions, leaking) in told.items()
+        for by, (predictions, leaking) in tested.items()
     )
-    figures = {one.by: one.to_dict() for one in found}
-    write_text(Path(data) / "leakage_gap.json", json.dumps(figures, indent=2, allow_nan=False) + "\n")
-    return found
+    write_document(data.leakage_path, "leakage", LEAKAGE_VERSION, {"gaps": [gap.to_dict() for gap in gaps]})
+    return gaps
 
 
-def picture_statistics(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def read_leakage(data: DataFolder | Path | str) -> tuple[LeakageGap, ...] | None:
+    """Read what `leakage_gap` wrote into a data folder; None where it was not measured.
+
+    Raises
+    ------
+    DataError
+        the file is damaged, not complete, or of another version.
+    """
+    path = DataFolder.open(data).leakage_path
+    if not path.exists():
+        return None
+    remedy = "remove it, or measure the gap again"
+    values = read_document(path, "leakage", LEAKAGE_VERSION, remedy=remedy)
+    try:
+        gaps: tuple[LeakageGap, ...] = read_value(tuple[LeakageGap, ...], values.get("gaps"), "gaps")
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}; {remedy}") from None
+    return gaps
+
+
+def spectrogram_statistics(images: Image) -> Floats32:
     """Return mean, deviation and mean change of each band, `[items, 3 * bands]`, of `[items, bands, frames]`."""
     rows = []
-    for picture in pictures:  # one at a time: the pictures are memory-mapped and may not fit
-        grey = picture.astype(np.float32)
+    for image in images:  # one at a time: the images are memory-mapped and may not fit
+        grey = image.astype(np.float32)
         change = np.abs(np.diff(grey, axis=1)).mean(axis=1)
         rows.append(np.concatenate([grey.mean(axis=1), grey.std(axis=1), change]))
     return np.stack(rows)
 
 
-def _cross_validated(
-    store: Store, features: NDArray[np.float32], by: Literal["segment", "clip", "group"], config: LeakageGapConfig
-) -> tuple[Predictions, int]:
-    """Return out-of-fold predictions of all segments, and the mean number of groups on two sides."""
+def _cross_validate(store: Store, features: Floats32, by: SplitBy, config: LeakageGapConfig) -> tuple[Predictions, int]:
+    """Return out-of-fold predictions of all segments, and the mean number of leaking groups."""
     segments = {segment.id: segment for segment in store.segments}
     clips = {segment.clip.id: segment.clip for segment in store.segments}
     items = {name: segment.clip for name, segment in segments.items()} if by == "segment" else clips
@@ -126,7 +128,7 @@ def _cross_validated(
     probs = np.zeros((len(truth), len(labels)))
     splits = assign(items, SplitConfig(by=by, folds=config.folds, val=0.0, seed=config.seed), by)
     for split in splits:
-        tested = np.array([split.fold_of(segment) == "test" for segment in store.segments])
+        tested = np.array([split.subset_of(segment) == "test" for segment in store.segments])
         forest = RandomForestClassifier(config.trees, random_state=config.seed, n_jobs=-1)
         forest.fit(features[~tested], truth[~tested])
         if tested.any():
@@ -139,7 +141,7 @@ def _cross_validated(
         probs=probs,
         truth=truth,
     )
-    return predictions, round(sum(split.facts["leaking_groups"] for split in splits) / len(splits))
+    return predictions, round(sum(split.statistics.leaking_groups for split in splits) / len(splits))
 
 
 def _accuracy(predictions: Predictions) -> Estimate:
@@ -147,7 +149,7 @@ def _accuracy(predictions: Predictions) -> Estimate:
 
 
 def _gap(leaky: Predictions, honest: Predictions) -> Estimate:
-    def difference(weights: Weights) -> NDArray[np.float64]:
+    def difference(weights: Floats) -> Floats:
         return accuracy(leaky, weights) - accuracy(honest, weights)
 
     return estimate(difference, honest.groups, BootstrapConfig())

@@ -1,32 +1,32 @@
-"""What more data would bring: clip accuracy of one cheap model against the share of the training groups it hears."""
+"""Learning curve: clip accuracy of a cheap model by its number of training groups, extrapolated to more data."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from spectro.core.arrays import Floats, Floats32, Items
 from spectro.core.config import Config, ModelConfig, require
-from spectro.core.tables import write_csv
-from spectro.evaluation.statistics import BootstrapConfig, Estimate, bootstrap, percentile_interval
+from spectro.core.data_folder import DataFolder
+from spectro.core.files import write_csv
+from spectro.core.predictions import Predictions
+from spectro.evaluation.results import Estimate
+from spectro.evaluation.statistics import BootstrapConfig, bootstrap, percentile_interval
+from spectro.experiments.results import CurvePoint, LearningCurve
 from spectro.training.backbone_features import frozen_features
-from spectro.training.dataset import Items, TrainingData
+from spectro.training.dataset import TrainingData
 
 EXTRAPOLATED = (1.5, 2.0, 4.0)
-"""Multiples of the training groups for which the curve is drawn on."""
+"""Multiples of the training groups to which the curve is extrapolated."""
 COLUMNS = ("kind", "share", "groups", "accuracy", "low", "high", "deviation")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class CurveConfig(Config):
     shares: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
     """Shares of the training groups, drawn class by class."""
     draws: int = 5
-    """Number of random orders in which the groups are added; the mean over them is shown."""
+    """Number of random orders in which the groups are added; the curve is the mean over them."""
     seed: int = 0
-    """Seed of the drawing."""
+    """Seed of the draws."""
     bootstrap: BootstrapConfig = field(default_factory=lambda: BootstrapConfig(repeats=200))
-    """How intervals are drawn, over the groups of the test fold."""
+    """How intervals are drawn, over the groups of the test set."""
 
     def __post_init__(self) -> None:
         require(len(self.shares) >= 4, f"{len(self.shares)} shares were given, but a curve is fitted to at least 4")
@@ -49,101 +49,143 @@ class CurveConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """One point of the curve."""
+class _Trials:
+    """One training per draw and share."""
 
-    kind: str
-    """`measured`, or `extrapolated` by an inverse power law: a guess, and worse the farther it reaches."""
-    share: float
-    """Share of the training groups."""
-    groups: float
-    """Number of training groups, on average over the draws."""
-    accuracy: Estimate
-    """Clip accuracy on the test fold, mean over the draws, with an interval over test groups."""
-    deviation: float
-    """Standard deviation of the accuracy over the draws; 0 where extrapolated."""
+    correct: Floats
+    """`[draws, shares, clips]`, 1 where a test clip is classified correctly, else 0."""
+    groups: Floats
+    """`[draws, shares]`, number of training groups."""
+    test_groups: tuple[str, ...]
+    """Group of each test clip."""
 
 
 def learning_curve(
-    data: Path | str,
+    data: DataFolder | Path | str,
     *,
     split: str = "group",
     model: ModelConfig | None = None,
     weights: str = "auto",
     config_id: str | None = None,
     config: CurveConfig | None = None,
-) -> tuple[Point, ...]:
+) -> LearningCurve:
     """Train logistic regression on cached features of a frozen backbone, with more and more of the training groups.
 
     The features are those that `finetune` caches, so this takes seconds where it ran before. Beyond all groups the
     accuracy is extrapolated by `a - b * groups ** -c` [Cortes et al., 1994].
+
+    Parameters
+    ----------
+    data
+        Folder that `render` and `split` wrote.
+    split
+        Name of a split in `data`.
+    model
+        The backbone.
+    weights
+        Its pretrained weights, as in `finetune`.
+    config_id
+        Which spectrograms, when `data` holds several configurations.
+    config
+        Shares, draws and intervals.
+
+    Returns
+    -------
+    LearningCurve
+        A measured point per share, then the extrapolated ones.
 
     Raises
     ------
     DataError
         the split lacks segments or classes.
     WeightsError
-        the backbone's weights are not at hand.
+        the backbone's weights are not installed.
     """
     model, config = model or ModelConfig(), config or CurveConfig()
     dataset = TrainingData.open(data, split, config_id)
-    features = frozen_features(dataset.store, model, weights)
-    train, test = dataset.folds["train"], dataset.folds["test"]
-    counts = np.zeros((config.draws, len(config.shares)))
-    right: dict[tuple[int, int], Floats] = {}
-    tested = dataset.predictions(test, np.full((len(test), len(dataset.labels)), 1 / len(dataset.labels))).pool()
+    trials = _run_trials(dataset, frozen_features(dataset.store, model, weights), config)
+    return LearningCurve(model=model.name, split=dataset.split.title, points=tuple(_points(trials, config)))
+
+
+def _run_trials(dataset: TrainingData, features: Floats32, config: CurveConfig) -> _Trials:
+    """Train on every share of every draw; `features` are `[items, channels]`."""
+    train = dataset.subsets["train"]
+    rows: list[Floats] = []
+    groups: list[int] = []
+    test_groups: tuple[str, ...] = ()
     for draw in range(config.draws):
-        for number, share in enumerate(config.shares):
-            heard, counts[draw, number] = draw_groups(dataset, train, share, np.random.default_rng([config.seed, draw]))
-            head = make_pipeline(
-                StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
-            ).fit(features[heard], dataset.truth[heard])
-            probs = np.zeros((len(test), len(dataset.labels)))
-            probs[:, head.classes_] = head.predict_proba(features[test])
-            clips = dataset.predictions(test, probs).pool()
-            right[draw, number] = (clips.predicted == clips.truth).astype(np.float64)
-    hits = np.array([[right[draw, n] for n in range(len(config.shares))] for draw in range(config.draws)])
-    groups, deviations = counts.mean(axis=0), hits.mean(axis=2).std(axis=0, ddof=1 if config.draws > 1 else 0)
-    mean_hits = hits.mean(axis=0)  # [shares, clips]
+        for share in config.shares:
+            items, count = draw_groups(dataset, train, share, np.random.default_rng([config.seed, draw]))
+            clips = _predict_clips(dataset, features, items)
+            rows.append((clips.predicted == clips.truth).astype(np.float64))
+            groups.append(count)
+            test_groups = clips.groups
+    shape = (config.draws, len(config.shares))
+    counts = np.array(groups, np.float64).reshape(shape)
+    return _Trials(correct=np.array(rows).reshape(*shape, -1), groups=counts, test_groups=test_groups)
 
-    def accuracies(weighting: Floats) -> Floats:
-        found: Floats = weighting @ mean_hits.T / weighting.sum(axis=1, keepdims=True)
-        return found
 
-    values = accuracies(np.ones((1, len(tested))))[0]
-    samples = bootstrap(accuracies, tested.groups, config.bootstrap)
+def _predict_clips(dataset: TrainingData, features: Floats32, items: Items) -> Predictions:
+    """Return predictions of the test clips by logistic regression on the features of the training `items`."""
+    test = dataset.subsets["test"]
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
+    head.fit(features[items], dataset.truth[items])
+    probs = np.zeros((len(test), len(dataset.labels)))
+    probs[:, head.classes_] = head.predict_proba(features[test])
+    return dataset.predictions(test, probs).pool()
+
+
+def _points(trials: _Trials, config: CurveConfig) -> Iterator[CurvePoint]:
+    """Yield the measured points and the extrapolated ones, with intervals from a bootstrap over test groups."""
+    correct = trials.correct.mean(axis=0)  # [shares, clips]
+
+    def accuracies(clip_weights: Floats) -> Floats:
+        shares: Floats = clip_weights @ correct.T / clip_weights.sum(axis=1, keepdims=True)
+        return shares
+
+    values = accuracies(np.ones((1, correct.shape[1])))[0]
+    samples = bootstrap(accuracies, trials.test_groups, config.bootstrap)
+    groups = trials.groups.mean(axis=0)
+    deviations = trials.correct.mean(axis=2).std(axis=0, ddof=1 if config.draws > 1 else 0)
+    for n, share in enumerate(config.shares):
+        accuracy = _estimate(values[n], samples[:, n], config)
+        deviation = float(deviations[n])
+        yield CurvePoint(kind="measured", share=share, groups=float(groups[n]), accuracy=accuracy, deviation=deviation)
     beyond = groups.max() * np.array(EXTRAPOLATED)
-    guessed = extrapolate(groups, values, beyond)
-    guesses = np.array([extrapolate(groups, sample, beyond) for sample in samples])
-    measured = [
-        Point(
-            kind="measured",
-            share=share,
-            groups=float(groups[n]),
-            accuracy=Estimate(float(values[n]), *percentile_interval(samples[:, n], config.bootstrap.level)),
-            deviation=float(deviations[n]),
-        )
-        for n, share in enumerate(config.shares)
-    ]
-    further = [
-        Point(
-            kind="extrapolated",
-            share=multiple * max(config.shares),
-            groups=float(beyond[n]),
-            accuracy=Estimate(float(guessed[n]), *percentile_interval(guesses[:, n], config.bootstrap.level)),
-            deviation=0.0,
-        )
-        for n, multiple in enumerate(EXTRAPOLATED)
-    ]
-    return (*measured, *further)
+    further = extrapolate(groups, values, beyond)
+    further_samples = np.array([extrapolate(groups, sample, beyond) for sample in samples])
+    for n, multiple in enumerate(EXTRAPOLATED):
+        accuracy = _estimate(further[n], further_samples[:, n], config)
+        share = multiple * max(config.shares)
+        yield CurvePoint(kind="extrapolated", share=share, groups=float(beyond[n]), accuracy=accuracy, deviation=0.0)
+
+
+def _estimate(value: float, samples: Floats, config: CurveConfig) -> Estimate:
+    low, high = percentile_interval(samples, config.bootstrap.level)
+    return Estimate(value=float(value), low=low, high=high)
 
 
 def extrapolate(groups: Floats, accuracy: Floats, beyond: Floats) -> Floats:
-    """Fit `a - b * groups ** -c` with `a` up to 1 and `b`, `c` not negative; return it at `beyond`."""
+    """Fit an inverse power law, `a - b * groups ** -c`, and extrapolate it.
 
-    def law(parts: Floats, at: Floats) -> Floats:
-        made: Floats = parts[0] - parts[1] * at ** -parts[2]
-        return made
+    Parameters
+    ----------
+    groups
+        `[points]`, numbers of training groups.
+    accuracy
+        `[points]`, 0..1.
+    beyond
+        `[further]`, numbers of groups to extrapolate to.
+
+    Returns
+    -------
+    Floats
+        `[further]`, accuracies; at most 1, for `a` is at most 1, and `b` is not negative.
+    """
+
+    def law(parameters: Floats, at: Floats) -> Floats:
+        curve: Floats = parameters[0] - parameters[1] * at ** -parameters[2]
+        return curve
 
     top = float(accuracy.max())
     start = [min(0.99, top + 0.05), 0.5, 0.5]
@@ -157,7 +199,7 @@ def draw_groups(dataset: TrainingData, train: Items, share: float, rng: np.rando
     The same generator state gives nested draws: a larger share holds all groups of a smaller one.
     """
     by_class: defaultdict[int, dict[str, None]] = defaultdict(dict)
-    names = [dataset.store.segments[item].clip.group for item in train]
+    names = [dataset.segments[item].clip.group for item in train]
     for name, label in zip(names, dataset.truth[train].tolist(), strict=True):
         by_class[label][name] = None
     chosen: set[str] = set()
@@ -167,38 +209,21 @@ def draw_groups(dataset: TrainingData, train: Items, share: float, rng: np.rando
     return train[[name in chosen for name in names]], len(chosen)
 
 
-def save_curve(points: tuple[Point, ...], out: Path) -> tuple[Path, Path]:
-    """Write the curve as CSV to `out` and as a figure beside it; return both paths."""
-    rows = (
-        (p.kind, p.share, f"{p.groups:.1f}", p.accuracy.value, p.accuracy.low, p.accuracy.high, p.deviation)
-        for p in points
-    )
-    write_csv(out, COLUMNS, rows)
-    picture = out.with_suffix(".png")
-    temporary = picture.with_name(f".{picture.name}.{os.getpid()}.tmp")
-    _draw(points).savefig(temporary, format="png", dpi=150)
-    os.replace(temporary, picture)
-    return out, picture
+def save_curve(curve: LearningCurve, out: Path) -> Path:
+    """Write the points of a curve as CSV; return the path."""
+    write_csv(out, COLUMNS, _rows(curve.points))
+    return out
 
 
-def _draw(points: tuple[Point, ...]) -> Figure:
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
-    axes: Any = figure.subplots()
-    measured = [point for point in points if point.kind == "measured"]
-    further = [measured[-1], *(point for point in points if point.kind == "extrapolated")]
-    for shown, style, colour, label in (
-        (measured, "o-", "#0072b2", "measured"),
-        (further, "--", "#d55e00", "extrapolated by an inverse power law: a guess"),
-    ):
-        groups = [point.groups for point in shown]
-        low, high = [point.accuracy.low for point in shown], [point.accuracy.high for point in shown]
-        axes.fill_between(groups, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(groups, [point.accuracy.value for point in shown], style, color=colour, label=label)
-    axes.set_xlabel("training groups")
-    axes.set_ylabel("clip accuracy on the test fold")
-    axes.set_ylim(0, 1)
-    axes.set_xlim(left=0)
-    axes.grid(axis="y", color="#eeeeee")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
-    return figure
+def _rows(points: Sequence[CurvePoint]) -> Iterator[tuple[object, ...]]:
+    for point in points:
+        accuracy = point.accuracy
+        yield (
+            point.kind,
+            point.share,
+            f"{point.groups:.1f}",
+            accuracy.value,
+            accuracy.low,
+            accuracy.high,
+            point.deviation,
+        )

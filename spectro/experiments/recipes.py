@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from spectro.audio.features import FEATURES
-from spectro.core.config import Config, FinetuneConfig, ModelConfig
+from spectro.core.config import ClassicalConfig, Config, FinetuneConfig, ModelConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, did_you_mean
+from spectro.core.records import Record
 from spectro.core.runs import Run
+from spectro.experiments.results import Setting
 from spectro.training.finetune import finetune
-from spectro.training.train_classical import ClassicalConfig, train_classical
+from spectro.training.stages import resolve_epochs
+from spectro.training.train_classical import train_classical
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """One system of a study: what it eats, what it is, how it is trained, and what the study says of it."""
+class Recipe(Record):
+    """One system of a study: its input, its model, how it is trained, and what the study reports of it."""
 
     name: str
     """Name in the table, `<study>-<system>`."""
@@ -29,32 +32,36 @@ class Recipe:
     title: str
     """What the study is."""
     protocol: str
-    """What the study's figure was measured on, and how its data was split."""
-    figure: float | None = None
+    """What the study's accuracy was measured on, and how its data was split."""
+    reported: float | None = None
     """Accuracy that the study printed, 0..1."""
     note: str = ""
-    """What else there is to know: other figures, departures of ours."""
+    """What else there is to know: other accuracies, departures of ours."""
     feature: str = "mel"
-    """Name in `FEATURES`; `mel` is the pictures of the data."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the feature that differ from its defaults; none for pictures, which are there already."""
+    """Name in `FEATURES`; `mel` is the spectrograms of the data."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    """Settings of the feature that differ from its defaults; none for spectrograms, which are already rendered."""
     model: str = ""
     """Network or backbone, by default the one of the recipe's own name."""
-    network: Mapping[str, Any] = field(default_factory=dict)
+    network: Mapping[str, Setting] = field(default_factory=dict)
     """Other settings of the network that differ from their defaults."""
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Setting] = field(default_factory=dict)
     """Settings of its training that differ from their defaults."""
     classical: str = ""
     """Classical model, instead of a network."""
     search: bool = True
     """Whether the classical model's settings are searched."""
 
+    @classmethod
+    def _required(cls) -> tuple[str, ...]:
+        return ("name", "study", "title", "protocol")
+
     def model_config(self) -> ModelConfig:
         """Return the network's settings."""
         return ModelConfig.from_dict({"name": self.model or self.name, **self.network})
 
     def feature_config(self) -> Config | None:
-        """Return the feature's settings; None for pictures."""
+        """Return the feature's settings; None for spectrograms."""
         return None if self.feature == "mel" else FEATURES[self.feature].config.from_dict(self.settings)
 
     def training_config(self, seed: int = 0, epochs_cap: int = 0) -> FinetuneConfig:
@@ -62,15 +69,14 @@ class Recipe:
         config = FinetuneConfig.from_dict({**self.training, "seed": seed})
         if not epochs_cap:
             return config
+        epochs = resolve_epochs(self.model_config(), config).epochs or 0
         return dataclasses.replace(
-            config,
-            epochs=min(config.epochs, epochs_cap),
-            finetune_epochs=min(config.finetune_epochs, epochs_cap),
+            config, frozen_epochs=min(config.frozen_epochs, epochs_cap), epochs=min(epochs, epochs_cap)
         )
 
     def train(
         self,
-        data: Path | str,
+        data: DataFolder | Path | str,
         *,
         out: Path | str,
         split: str = "group",
@@ -85,7 +91,6 @@ class Recipe:
         Parameters are those of `finetune` and `train_classical`; `epochs_cap` shortens a network's stages, and
         pretrained `weights` are for those that the recipe pretrains.
         """
-        common = {"out": out, "split": split, "config_id": config_id, "progress": progress}
         if self.classical:
             return train_classical(
                 data,
@@ -93,7 +98,10 @@ class Recipe:
                 feature=self.feature,
                 feature_config=self.feature_config(),
                 config=ClassicalConfig(search=self.search, seed=seed),
-                **common,  # type: ignore[arg-type]  # one dictionary of several types
+                out=out,
+                split=split,
+                config_id=config_id,
+                progress=progress,
             )
         return finetune(
             data,
@@ -102,31 +110,31 @@ class Recipe:
             weights=weights,
             feature=self.feature,
             feature_config=self.feature_config(),
-            **common,  # type: ignore[arg-type]
+            out=out,
+            split=split,
+            config_id=config_id,
+            progress=progress,
         )
 
 
 def read_recipes(text: str) -> dict[str, Recipe]:
-    """Return the recipes of a table: a study's lines hold for its systems, whose own lines come on top.
+    """Return the recipes of a TOML table: a study's lines apply to its systems, whose own lines override them.
 
     Raises
     ------
     ConfigError
-        a key, feature, or setting is unknown.
+        a line, feature, or setting is unknown, or a value does not fit.
     """
-    names = {one.name for one in dataclasses.fields(Recipe)}
-    found: dict[str, Recipe] = {}
+    recipes: dict[str, Recipe] = {}
     for study, shared in tomllib.loads(text).items():
         systems = shared.pop("systems")
         for name, own in systems.items():
-            values = {**shared, **own, "training": {**shared.get("training", {}), **own.get("training", {})}}
-            unknown = sorted(set(values) - names)
-            if unknown:
-                raise ConfigError(f"recipe '{name}' has no line '{unknown[0]}'{did_you_mean(unknown[0], names)}")
-            recipe = Recipe(**{**values, "name": name, "study": study})
-            recipe.feature_config(), recipe.model_config(), recipe.training_config()
-            found[name] = recipe
-    return found
+            training = {**shared.get("training", {}), **own.get("training", {})}
+            values = {**shared, **own, "training": training, "name": name, "study": study}
+            recipe = Recipe.from_dict(values, f"recipe '{name}'")
+            recipe.feature_config(), recipe.model_config(), recipe.training_config()  # raise where a setting is wrong
+            recipes[name] = recipe
+    return recipes
 
 
 def select(names: str) -> list[Recipe]:
@@ -141,10 +149,11 @@ def select(names: str) -> list[Recipe]:
         return list(RECIPES.values())
     chosen: dict[str, Recipe] = {}
     for name in names.split(","):
-        some = {key: one for key, one in RECIPES.items() if name in (key, one.study)}
-        if not some:
-            raise ConfigError(f"unknown recipe '{name}'{did_you_mean(name, RECIPES)} (`spectro recipes` lists them)")
-        chosen |= some
+        matching = {key: recipe for key, recipe in RECIPES.items() if name in (key, recipe.study)}
+        if not matching:
+            hint = did_you_mean(name, RECIPES)
+            raise ConfigError(f"unknown recipe '{name}'{hint} (`spectro bench recipes` lists them)")
+        chosen |= matching
     return list(chosen.values())
 
 

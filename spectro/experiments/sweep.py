@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from spectro.core.config import RenderConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, SpectroError
+from spectro.core.files import csv_text, write_document, write_text
 from spectro.core.runs import Run
-from spectro.core.tables import write_text
+from spectro.core.tables import Subset
 from spectro.data.store import open_store
 from spectro.evaluation.evaluate import compute_metrics
+from spectro.evaluation.results import Estimate
 from spectro.evaluation.statistics import BootstrapConfig
-from spectro.experiments.benchmark import ALIASES, data_for, ensure_split, over_seeds, train_seeds
 from spectro.experiments.grid import SWEEPS, Cell, cells, grid
-from spectro.experiments.recipes import select
+from spectro.experiments.protocol import (
+    ALIASES,
+    TrainOptions,
+    data_for,
+    ensure_split,
+    fit_seconds,
+    over_seeds,
+    train_seeds,
+)
+from spectro.experiments.recipes import Recipe, select
+from spectro.experiments.results import FailedCell, Setting, SweepCell, SweepResult, SweepScores
 from spectro.plots.heatmap import save_heat_map
 
-FIGURES = ("accuracy", "macro_f1", "log_loss")
-"""What is kept of a cell on each fold, of clips."""
+SWEEP_VERSION = 1
+METRICS = ("accuracy", "macro_f1", "log_loss")
+"""What the table has of a cell on validation and on test."""
 
 
 def sweep(
-    data: Path | str,
+    data: DataFolder | Path | str,
     *,
     recipe: str,
-    settings: Mapping[str, Sequence[Any]] | None = None,
-    name: str = "",
+    settings: Mapping[str, Sequence[Setting]] | None = None,
+    preset: str = "",
     split: str = "group",
     seeds: int = 1,
     epochs_cap: int = 0,
@@ -38,154 +47,187 @@ def sweep(
     weights: str = "auto",
     config_id: str | None = None,
     config: BootstrapConfig | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> SweepResult:
     """Train a recipe under every combination of settings, and choose among them on validation.
 
-    Features are computed, and pictures rendered into `<data>/variants`, as the settings want them. Runs that are
-    finished are not trained again. Writes `sweep.csv`, `sweep.json` and the heat map `sweep.svg` (with a `name`, that
-    name) into `<out>/<recipe>/<split>`.
+    Features are computed, and spectrograms rendered into `<data>/variants`, as the settings require. Finished runs are
+    not trained again. Writes `sweep.csv`, `sweep.json` and the heat map `sweep.svg` (with a `preset`, that name) into
+    `<out>/<recipe>/<split>`.
 
     Parameters
     ----------
     data
-        folder that `render` made.
+        Folder that `render` made.
     recipe
-        name in `RECIPES`.
+        Name in `RECIPES`.
     settings
-        full name of each setting, `<part>.<field>`, and its values. The part is the recipe's feature (`mfcc`, `mel`,
+        Full name of each setting, `<part>.<field>`, and its values. The part is the recipe's feature (`mfcc`, `mel`,
         ...), `segment`, `network` or `training`.
-    name
-        a name in `SWEEPS`, instead of `settings`.
+    preset
+        Name of a study's sweep in `SWEEPS`, instead of `settings`.
     split
-        name of a split in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
+        Name of a split in `data`; `group` (`grouped`), `clip` and `segment` (`leaky`) are made if they are missing.
     seeds
-        number of trainings of each cell; figures are over all of them.
+        Number of trainings of each cell; metrics are over all of them.
     epochs_cap
-        longest stage of a network's training, in epochs; 0 for what the recipe says.
+        Longest stage of a network's training, in epochs; 0 for what the recipe states.
     out
-        folder of the runs, `<out>/<recipe>/<split>/<settings>-<seed>`.
+        Folder of the runs, `<out>/<recipe>/<split>/<settings>-<seed>`.
     weights
-        first weights of pretrained backbones, as in `finetune`.
+        First weights of pretrained backbones, as in `finetune`.
     config_id
-        which pictures, when `data` holds several configurations.
+        Which spectrograms, when `data` holds several configurations.
     config
-        how intervals are drawn.
-    tell
-        called with a line of text as each cell is finished.
+        How intervals are drawn.
+    log
+        Called with a line of text as each cell is finished.
     progress
-        draw progress bars.
+        Draw progress bars.
 
     Returns
     -------
-    `cells`: per cell its `settings`, the `validation` and `test` figures of clips (validation None where the split has
-    none), the study's `figure`, times and runs; `chosen`: the cell that is best on validation, by accuracy and then by
-    log loss, whose test figure alone is fair, or None without validation; `failed`: cells that could not be trained,
-    and why.
+    SweepResult
+        Every cell with its metrics of clips, the cell that is best on validation, and what failed.
 
     Raises
     ------
     ConfigError
         the recipe, the sweep or a setting is unknown, or a value does not fit.
     """
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}, but must be at least 1")
-    if bool(name) == bool(settings):
-        raise ConfigError("a sweep takes either settings, such as mfcc.n_fft=512,1024, or the name of a study's sweep")
-    chosen = select(recipe)
-    if len(chosen) > 1:
-        raise ConfigError(f"a sweep takes one recipe, but '{recipe}' names {len(chosen)}")
-    split = ALIASES.get(split, split)
-    drawn = open_store(data, config_id).config
-    made = SWEEPS[name].cells(chosen[0], drawn) if name else cells(chosen[0], grid(settings or {}), drawn)
+    options = TrainOptions(seeds=seeds, epochs_cap=epochs_cap, weights=weights, progress=progress)
+    chosen, data, split = _one_recipe(recipe), DataFolder.open(data), ALIASES.get(split, split)
+    grid_cells = _cells(chosen, settings, preset, open_store(data, config_id).config)
     ensure_split(data, split, config_id)
-    folder = Path(out) / chosen[0].name / split
-    rows: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-    for cell in made:
+    folder = Path(out) / chosen.name / split
+
+    def train(cell: Cell) -> list[Run]:
+        place = data_for(data, cell.render_config, split, config_id, log, progress)
+        wanted = cell.render_config.config_id()
+        return train_seeds(cell.recipe, place, out=folder / cell.name, split=split, config_id=wanted, options=options)
+
+    trained, failed = _train_cells(grid_cells, train, config or BootstrapConfig(), log)
+    result = SweepResult(
+        recipe=chosen.name,
+        preset=preset,
+        protocol=SWEEPS[preset].protocol if preset else "",
+        split=trained[0].split if trained else split,
+        seeds=seeds,
+        epochs_cap=epochs_cap or None,
+        settings=tuple(grid_cells[0].settings),
+        cells=tuple(trained),
+        chosen=_best(trained),
+        failed=tuple(failed),
+        files=tuple(str(folder / f"{preset or 'sweep'}.{ending}") for ending in ("csv", "json", "svg")),
+    )
+    save_sweep(result)
+    return result
+
+
+def save_sweep(result: SweepResult) -> None:
+    """Write the table, the record and the heat map of a sweep into its `files`."""
+    table, record, heat_map = map(Path, result.files)
+    write_document(record, "sweep", SWEEP_VERSION, result.to_dict())
+    write_text(table, sweep_csv(result))
+    save_heat_map(result, heat_map)
+
+
+def sweep_csv(result: SweepResult) -> str:
+    """Return one line per cell, those that failed with the reason; every metric with its interval."""
+    titles = [
+        f"{subset}_{metric}{end}" for subset in ("validation", "test") for metric in METRICS
+        for end in ("", "_low", "_high")
+    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for cell in result.cells:
+        scores = [*_columns(cell.validation), *_columns(cell.test)]
+        chosen = int(cell == result.chosen)
+        rows.append([*cell.settings.values(), *scores, cell.reported, cell.fit_seconds, chosen, None])
+    for failure in result.failed:
+        blank = [None] * len(titles)
+        rows.append([*failure.settings.values(), *blank, failure.reported, None, 0, failure.message])
+    return csv_text([*result.settings, *titles, "study", "fit_seconds", "chosen", "failed"], rows)
+
+
+def _one_recipe(name: str) -> Recipe:
+    chosen = select(name)
+    if len(chosen) > 1:
+        raise ConfigError(f"a sweep takes one recipe, but '{name}' names {len(chosen)}")
+    return chosen[0]
+
+
+def _cells(
+    recipe: Recipe, settings: Mapping[str, Sequence[Setting]] | None, preset: str, render_config: RenderConfig
+) -> list[Cell]:
+    if bool(preset) == bool(settings):
+        raise ConfigError("a sweep takes either settings, such as mfcc.n_fft=512,1024, or the name of a study's sweep")
+    return SWEEPS[preset].cells(recipe, render_config) if preset else cells(recipe, grid(settings or {}), render_config)
+
+
+def _train_cells(
+    grid_cells: Sequence[Cell],
+    train: Callable[[Cell], list[Run]],
+    config: BootstrapConfig,
+    log: Callable[[str], None],
+) -> tuple[list[SweepCell], list[FailedCell]]:
+    """Train and evaluate every cell; one that cannot be trained does not stop the others."""
+    trained: list[SweepCell] = []
+    failed: list[FailedCell] = []
+    for cell in grid_cells:
         try:
-            place = data_for(data, cell.pictures, split, config_id, tell, progress)
-            runs = train_seeds(
-                cell.recipe,
-                place,
-                out=folder / cell.name,
-                seeds=seeds,
-                split=split,
-                epochs_cap=epochs_cap,
-                weights=weights,
-                config_id=cell.pictures.config_id(),
-                progress=progress,
-            )
+            runs = train(cell)
         except SpectroError as error:
-            failed.append({"settings": dict(cell.settings), "figure": cell.figure, "message": str(error)})
-            tell(f"{cell.name}: failed: {error}")
+            failed.append(FailedCell(settings=cell.settings, reported=cell.reported, message=str(error)))
+            log(f"{cell.name}: failed: {error}")
             continue
-        rows.append(_row(cell, runs, config or BootstrapConfig()))
-        judged = {fold: rows[-1][fold] for fold in ("validation", "test") if rows[-1][fold]}
-        tell(f"{cell.name}: " + ", ".join(f"{fold} {one['accuracy']['value']:.3f}" for fold, one in judged.items()))
-    found = {
-        "recipe": chosen[0].name,
-        "sweep": name,
-        "protocol": SWEEPS[name].protocol if name else "",
-        "split": rows[0]["split"] if rows else split,
-        "seeds": seeds,
-        "epochs_cap": epochs_cap or None,
-        "settings": list(made[0].settings),
-        "cells": rows,
-        "chosen": _best(rows),
-        "failed": failed,
-    }
-    stem = folder / (name or "sweep")
-    write_text(stem.with_suffix(".json"), json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(stem.with_suffix(".csv"), comma_separated(found))
-    save_heat_map(found, stem.with_suffix(".svg"))
-    return {**found, "files": [str(stem.with_suffix(end)) for end in (".csv", ".json", ".svg")]}
+        trained.append(_evaluate_cell(cell, runs, config))
+        log(f"{cell.name}: {_accuracies(trained[-1])}")
+    return trained, failed
 
 
-def _row(cell: Cell, runs: Sequence[Run], config: BootstrapConfig) -> dict[str, Any]:
-    """Return the line of one cell: figures of clips over all its seeds."""
-    cards = [run.card() for run in runs]
-    figures: dict[str, Any] = {"validation": None, "test": None}
-    clips = {}
-    for title, fold in (("validation", "val"), ("test", "test")):
-        if runs[0].predictions_path(fold).exists():
-            judged = compute_metrics(over_seeds(runs, fold).pool(), config)
-            figures[title] = {name: judged[name] for name in FIGURES}
-            clips[title] = judged["n"] // len(runs)
-    return {
-        "settings": dict(cell.settings),
-        "split": cards[0]["split"]["title"],
-        **figures,
-        "figure": cell.figure,
-        "clips": clips,
-        "parameters": cards[0]["model"]["parameters"],
-        "fit_seconds": statistics.fmean(card["history"]["seconds"] for card in cards),
-        "runs": [str(run.path) for run in runs],
-    }
-
-
-def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the cell with the best clip accuracy on validation, of equals the one with the least log loss there."""
-    judged = [row for row in rows if row["validation"]]
-    return max(
-        judged,
-        key=lambda row: (row["validation"]["accuracy"]["value"], -row["validation"]["log_loss"]["value"]),
-        default=None,
+def _evaluate_cell(cell: Cell, runs: Sequence[Run], config: BootstrapConfig) -> SweepCell:
+    card = runs[0].card
+    return SweepCell(
+        settings=cell.settings,
+        split=card.split.title,
+        validation=_scores(runs, "val", config) if runs[0].has_predictions("val") else None,
+        test=_scores(runs, "test", config),
+        reported=cell.reported,
+        parameters=card.model.parameters if card.model else None,
+        fit_seconds=fit_seconds(runs),
+        runs=tuple(str(run.path) for run in runs),
     )
 
 
-def comma_separated(found: Mapping[str, Any]) -> str:
-    """Return one line per cell, those that failed with the reason; every figure with its interval."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [
-        (fold, name, end) for fold in ("validation", "test") for name in FIGURES for end in ("", "_low", "_high")
+def _scores(runs: Sequence[Run], subset: Subset, config: BootstrapConfig) -> SweepScores:
+    metrics = compute_metrics(over_seeds(runs, subset).pool(), config)
+    return SweepScores(
+        clips=metrics.n // len(runs),
+        accuracy=metrics.accuracy,
+        macro_f1=metrics.macro_f1,
+        log_loss=metrics.log_loss,
+    )
+
+
+def _accuracies(cell: SweepCell) -> str:
+    validation = f"validation {cell.validation.accuracy.value:.3f}, " if cell.validation else ""
+    return f"{validation}test {cell.test.accuracy.value:.3f}"
+
+
+def _best(trained: Sequence[SweepCell]) -> SweepCell | None:
+    """Return the cell with the best clip accuracy on validation, of equals the one with the least log loss there."""
+    ranked = [
+        ((cell.validation.accuracy.value, -cell.validation.log_loss.value), cell)
+        for cell in trained
+        if cell.validation is not None
     ]
-    titles = ["_".join((fold, name)) + end for fold, name, end in columns]
-    writer.writerow([*found["settings"], *titles, "study", "fit_seconds", "chosen", "failed"])
-    for row in [*found["cells"], *found["failed"]]:
-        values = [(row.get(fold) or {}).get(name, {}).get(end.strip("_") or "value") for fold, name, end in columns]
-        last = [row["figure"], row.get("fit_seconds"), int(row == found["chosen"]), row.get("message")]
-        writer.writerow([*row["settings"].values(), *values, *last])
-    return text.getvalue()
+    return max(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def _columns(scores: SweepScores | None) -> list[float | None]:
+    """Return value and interval of each metric; blanks where there is none."""
+    if scores is None:
+        return [None for _ in range(3 * len(METRICS))]
+    estimates: list[Estimate] = [getattr(scores, metric) for metric in METRICS]
+    return [value for estimate in estimates for value in estimate.to_dict().values()]

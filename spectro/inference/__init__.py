@@ -1,1 +1,1 @@
-"""Inference: a finished run answers about sound, with nothing of what trains models."""
+"""Inference: what a finished run predicts for audio, without anything that trains models."""

@@ -1,4 +1,4 @@
-"""From stored pictures or cached features to batches on the device, and from a module back to probabilities."""
+"""Batches of stored spectrograms or cached features on the device, and the logits of a network."""
 
 from __future__ import annotations
 
@@ -17,21 +17,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Items = NDArray[np.int64]
+from spectro.core.arrays import Floats32, Items
+
 PREFETCHED = 4
+"""Batches that the thread prepares ahead."""
 ON_DEVICE_SHARE = 0.25
-"""Share of a GPU's free memory that the pictures may take to live there."""
+"""Share of a GPU's free memory that the arrays may take to be kept there."""
 SMALL = 1 << 20
-"""Bytes of a batch that is taken from memory sooner than a thread can hand it over."""
+"""Bytes of a batch below which copying it is faster than handing it over between threads."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names of `mallopt` in glibc's malloc.h."""
 
 
 def to_input(array: NDArray[Any] | Tensor) -> Tensor:
-    """Return what a module eats.
+    """Return the input of a network.
 
-    8-bit pictures `[n, bands, frames]` become `[n, 1, bands, frames]` in 0..1; features of that shape, and vectors
-    `[n, values]` as `[n, 1, values, 1]`, keep their units; maps of a frozen backbone only become 32-bit floats.
+    Parameters
+    ----------
+    array
+        8-bit images `[n, bands, frames]`, features of that shape, vectors `[n, values]`, or the 4-dimensional feature
+        maps of a frozen backbone.
+
+    Returns
+    -------
+    Tensor
+        float32: images as `[n, 1, bands, frames]` in 0..1, features likewise in their own units, vectors as
+        `[n, 1, values, 1]`; feature maps keep their shape.
     """
     tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
     if tensor.ndim == 2:
@@ -41,10 +52,11 @@ def to_input(array: NDArray[Any] | Tensor) -> Tensor:
 
 
 def keep_memory() -> None:
-    """Let the process keep the memory that it frees, for the next step takes just as much.
+    """Keep freed memory in this process, because the next training step needs just as much.
 
-    glibc hands large blocks back to the system at once, and every page of the next step's feature maps then costs a
-    fault and a filling with zeros: a third of a training step on a CPU. With other C libraries nothing is done.
+    glibc returns large blocks to the system at once, so that every page of the next step's feature maps costs a page
+    fault and is zeroed: a third of a training step on a CPU. It changes the allocator of the whole process, so only a
+    program calls it, never the library. With other C libraries nothing is done.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
@@ -56,15 +68,26 @@ class Clock:
     """Seconds spent on the batches of an epoch."""
 
     loading: float = 0.0
-    """Making them: beside the training where a thread does it."""
+    """Preparing them; in parallel with the training where a thread does it."""
     waiting: float = 0.0
-    """The training standing still until the next one was on the device."""
+    """Time in which the training waited until the next one was on the device."""
 
 
 class Batches:
-    """Batches of one epoch after another, made ahead by a thread while the device computes.
+    """Batches of one epoch after another, prepared ahead by a thread while the device computes.
 
-    On a GPU whose free memory holds them four times over, the arrays live there and are only indexed.
+    On a GPU with four times their size in free memory, the arrays are kept there and only indexed.
+
+    Parameters
+    ----------
+    arrays
+        `[items, ...]`, may be memory-mapped.
+    device
+        Where the batches are wanted.
+    batch_size
+        Largest number of items in a batch.
+    augment
+        `augment(rows, items, epoch)` returns the rows of a batch changed.
     """
 
     def __init__(
@@ -79,15 +102,13 @@ class Batches:
         self.batch_size = batch_size
         self.augment = augment
         self.resident: Tensor | None = None
-        if device.type == "cpu":
-            keep_memory()
         if device.type == "cuda" and augment is None:
             free, _ = torch.cuda.mem_get_info(device)
             if arrays.nbytes < ON_DEVICE_SHARE * free:
                 self.resident = torch.from_numpy(np.ascontiguousarray(arrays)).to(device)
 
     def split(self, items: Items) -> list[Items]:
-        """Return batches of nearly equal size, for a last one of one item would break batch normalization."""
+        """Return batches of nearly equal size, because a last one of one item would break batch normalization."""
         return np.array_split(items, max(1, math.ceil(len(items) / self.batch_size)))
 
     def __call__(
@@ -98,23 +119,23 @@ class Batches:
         Parameters
         ----------
         items
-            indices into the arrays.
+            Indices into the arrays.
         epoch
-            number that augmentation goes by.
+            Number of the epoch, which augmentation depends on.
         clock
-            adds up what the batches cost.
+            Adds up the time that the batches take.
         share
-            part of each batch that is wanted: where several processes share the work, each takes its own.
+            Part of each batch that is wanted: where several processes share the work, each takes its own.
         """
         clock = clock or Clock()
-        made: Iterator[tuple[Items, Tensor]] = (self._make(batch[share], epoch, clock) for batch in self.split(items))
+        batches: Iterator[tuple[Items, Tensor]] = (self._make(part[share], epoch, clock) for part in self.split(items))
         small = self.arrays.nbytes * self.batch_size < SMALL * len(self.arrays)
         if self.resident is None and not (small and self.augment is None):
-            made = _ahead(made)
+            batches = _prefetched(batches)
         while True:
             began = time.perf_counter()
             try:
-                batch, tensor = next(made)
+                batch, tensor = next(batches)
             except StopIteration:
                 return
             ready = to_input(tensor.to(self.device, non_blocking=True))
@@ -135,8 +156,8 @@ class Batches:
         return batch, tensor
 
 
-def _ahead(made: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor]]:
-    """Run the iterator in a thread, a few batches ahead; its errors are raised where the batch was wanted."""
+def _prefetched(batches: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor]]:
+    """Run the iterator in a thread, a few batches ahead; its errors are raised in the consumer."""
     slots: queue.Queue[tuple[Items, Tensor] | BaseException | None] = queue.Queue(PREFETCHED)
     stopped = threading.Event()
 
@@ -151,11 +172,11 @@ def _ahead(made: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor
 
     def work() -> None:
         try:
-            for batch in made:
+            for batch in batches:
                 if not put(batch):
                     return
             put(None)
-        except BaseException as error:  # carried to the consumer, whichever it is
+        except BaseException as error:  # passed on to the consumer, whatever it is
             put(error)
 
     thread = threading.Thread(target=work, daemon=True)
@@ -171,8 +192,8 @@ def _ahead(made: Iterator[tuple[Items, Tensor]]) -> Iterator[tuple[Items, Tensor
 
 
 @torch.inference_mode()
-def predict_logits(module: nn.Module, batches: Batches, items: Items) -> NDArray[np.float32]:
-    """Return the logits of `items`, `[items, classes]`, with the module in evaluation mode."""
+def predict_logits(module: nn.Module, batches: Batches, items: Items) -> Floats32:
+    """Return the logits `[items, classes]` of `items`; the module is left in evaluation mode."""
     module.eval()
     parts = [module(x).float().cpu().numpy() for _, x in batches(items)]
     return np.concatenate(parts)

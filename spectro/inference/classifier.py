@@ -1,38 +1,31 @@
-"""Classifiers by the kind that a card names: a torch network or a scikit-learn pipeline, loaded from a finished run."""
+"""Classifiers by the kind that a card names; each brings its own library, loaded only when a card asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from spectro.core.arrays import softmax
-from spectro.core.config import ModelConfig, RenderConfig
+from spectro.core.arrays import Probs
+from spectro.core.card import Card
+from spectro.core.config import RenderConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import RunError
-from spectro.core.predictions import Predictions, Probs
+from spectro.core.predictions import Predictions
+from spectro.core.registry import Registry
 from spectro.core.runs import Run
-from spectro.data.store import folder_of, open_store
-from spectro.inference.batches import Batches, predict_logits
-from spectro.models import build, classical
-
-BATCH_SIZE = 32
-PIPELINE = "model.skops"
-"""Name of the file that holds a scikit-learn pipeline."""
+from spectro.data.store import open_store
 
 
 class Classifier(Protocol):
-    """What every trained model is to the floors above, whatever made it."""
+    """What every trained model can do, whatever library made it."""
 
     @property
-    def card(self) -> Mapping[str, Any]:
-        """The model's passport."""
+    def card(self) -> Card:
+        """The card of the run that holds it."""
         ...
 
     @property
@@ -45,110 +38,115 @@ class Classifier(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class TorchClassifier:
-    """A torch network with its card."""
+Loader = Callable[[Run, str], Classifier]
 
-    card: Mapping[str, Any]
-    network: nn.Module
-    device: torch.device
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of the probabilities."""
-        return tuple(self.card["labels"])
-
-    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
-        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
-        batches = Batches(arrays, self.device, BATCH_SIZE)
-        return softmax(predict_logits(self.network, batches, np.arange(len(arrays))))
+CLASSIFIERS: Registry[Loader] = Registry("kind of classifier")
+"""From `card.kind` to `load(run, device)`; a new kind of model is one module here and one entry."""
 
 
-@dataclass(frozen=True)
-class SklearnClassifier:
-    """A scikit-learn pipeline with its card."""
+@CLASSIFIERS.add("torch")
+def _load_torch(run: Run, device: str) -> Classifier:
+    from spectro.inference import torch_classifier
 
-    card: Mapping[str, Any]
-    pipeline: Any
+    return torch_classifier.load(run, device)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in the order of the columns of the probabilities."""
-        return tuple(self.card["labels"])
 
-    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
-        """Return probabilities `[items, classes]` of feature vectors `[items, values]`."""
-        probs = np.asarray(self.pipeline.predict_proba(np.asarray(arrays)), dtype=np.float64)
-        shares: Probs = probs / probs.sum(axis=1, keepdims=True)
-        return shares
+@CLASSIFIERS.add("sklearn")
+def _load_sklearn(run: Run, device: str) -> Classifier:
+    from spectro.inference import sklearn_classifier
+
+    return sklearn_classifier.load(run)
 
 
 def load_classifier(run: Run | Path | str, device: str = "auto") -> Classifier:
     """Return the classifier of a finished run.
 
-    Raises
-    ------
-    RunError
-        the run is unfinished, of a kind that this function does not load, or its weights do not fit its card.
-    """
-    run = run if isinstance(run, Run) else Run.open(run)
-    card = run.card()
-    if card["kind"] == "sklearn":
-        return SklearnClassifier(card, classical.load(run.path / PIPELINE))
-    if card["kind"] != "torch":
-        raise RunError(f"{run.path} holds a model of kind '{card['kind']}', not one network")
-    config = ModelConfig.from_dict({key: value for key, value in card["model"].items() if key != "parameters"})
-    bands, frames = card["input"]
-    network = build(config, len(card["labels"]), (bands, frames))
-    try:
-        network.load_state_dict(safetensors.torch.load_file(run.weights_path))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    return TorchClassifier(card, network.to(place).to(memory_format=torch.channels_last).eval(), place)
-
-
-def predict_pictures(run: Run | Path | str, data: Path | str, device: str = "auto") -> Predictions:
-    """Return what a run says of every picture in a data folder, say one that it was not trained on.
-
-    A class that the model does not know has the truth -1.
+    Parameters
+    ----------
+    run
+        A run of one model, or its folder.
+    device
+        `auto` (CUDA where there is a GPU), `cpu`, `cuda`, `cuda:1` or `mps`; only networks use it.
 
     Raises
     ------
     RunError
-        the pictures were rendered with other settings than the model's, or the model does not look at pictures.
+        the run is unfinished, an ensemble or of an unknown kind, or its weights do not fit its card.
+    ConfigError
+        there is no such device.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
+    run = Run.open(run)
+    kind = run.card.kind
+    if run.card.is_ensemble:
+        names = ", ".join(member.name for member in run.card.members)
+        raise RunError(f"{run.path} is an ensemble, not one model; load its members: {names}")
+    if kind not in CLASSIFIERS:
+        raise RunError(f"{run.path} holds a model of kind '{kind}', but only {', '.join(CLASSIFIERS)} can be loaded")
+    return CLASSIFIERS[kind](run, device)
+
+
+def predict_spectrograms(run: Run | Path | str, data: DataFolder | Path | str, device: str = "auto") -> Predictions:
+    """Return a run's predictions of every spectrogram in a data folder, usually one that it was not trained on.
+
+    Parameters
+    ----------
+    run
+        A run of one model, or its folder.
+    data
+        Folder that `render` made.
+    device
+        As in `load_classifier`.
+
+    Returns
+    -------
+    Predictions
+        One item per segment; the truth is -1 where the model does not know the class.
+
+    Raises
+    ------
+    RunError
+        the spectrograms were rendered with other settings than the model's, or the model does not take spectrograms.
+    """
+    run, data = Run.open(run), DataFolder.open(data)
     classifier = load_classifier(run, device)
-    feature = classifier.card["feature"]
-    if feature["name"] != "mel":
-        raise RunError(f"{run.path} reads the feature '{feature['name']}', not pictures; use `spectro predict`")
-    fitting = folder_of(Path(data), RenderConfig.from_dict(feature["config"]))
-    store = open_store(data, feature["config_id"] if fitting.is_dir() else None)
-    check_pictures(classifier.card, store.config, str(store.path))
+    feature, _ = classifier.card.of_model()
+    if not feature.is_image:
+        raise RunError(f"{run.path} takes the feature '{feature.name}', not spectrograms; use `spectro predict`")
+    rendered = data.rendered_path(feature.render_config).is_dir()
+    store = open_store(data, feature.config_id if rendered else None)
+    check_spectrograms(classifier.card, store.config, str(store.path))
     index = {label: number for number, label in enumerate(classifier.labels)}
     return Predictions(
         ids=tuple(segment.id for segment in store.segments),
         clip_ids=tuple(segment.clip.id for segment in store.segments),
         groups=tuple(segment.clip.group for segment in store.segments),
         labels=classifier.labels,
-        probs=classifier.predict_proba(store.pictures()),
+        probs=classifier.predict_proba(store.spectrograms()),
         truth=np.array([index.get(segment.clip.label, -1) for segment in store.segments]),
     )
 
 
-def check_pictures(card: Mapping[str, Any], config: RenderConfig, where: str) -> None:
-    """Refuse pictures that were made with other settings than the model's.
+def check_spectrograms(card: Card, config: RenderConfig, where: str) -> None:
+    """Refuse spectrograms that were rendered with other settings than the model's.
+
+    Parameters
+    ----------
+    card
+        Card of a model that takes spectrograms.
+    config
+        The settings of the spectrograms.
+    where
+        Their folder, for the message.
 
     Raises
     ------
     RunError
-        the config ids differ; the message names each setting that does.
+        the settings differ; the message names each one that does.
     """
-    wanted = RenderConfig.from_dict(card["feature"]["config"])
-    if wanted.config_id() != config.config_id():
-        differing = "; ".join(wanted.differences(config))
+    feature, _ = card.of_model()
+    if feature.config_id != config.config_id():
+        differing = "; ".join(feature.render_config.differences(config))
         raise RunError(
-            f"the pictures in {where} do not fit {card['name']} (model: here, pictures: there): {differing}; "
+            f"the spectrograms in {where} do not fit {card.name} (model: here, spectrograms: there): {differing}; "
             "render them again with the model's settings"
         )

@@ -1,62 +1,234 @@
-"""From audio files to answers: the same pictures as in rendering, the card's settings, the card's vote."""
+"""Classify audio with a finished run: load it once, then ask for answers about files, open files or arrays."""
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rich.console
-import rich.progress
-from numpy.typing import NDArray
 
-from spectro.audio.decode import SUFFIXES, probe
-from spectro.core.config import RenderConfig
-from spectro.core.errors import AudioError, DataError
-from spectro.core.predictions import Predictions, Probs
+from spectro.core.arrays import Floats, Probs
+from spectro.core.card import Card
+from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.core.tables import Clip, Segment
-from spectro.data.features import Extraction, extract_clip
-from spectro.data.render import Failure, render_clip
-from spectro.inference.classifier import Classifier, load_classifier
-from spectro.inference.combination import Combination
-from spectro.inference.temperature import apply_temperature, require_probability
-
-BLOCK = 64  # pictures in memory at once
+from spectro.core.tables import Clip, Failure, Segment
+from spectro.data.engines.local import show_progress
+from spectro.inference.blocks import Block, Input, Recording, classify, fill, input_of
+from spectro.inference.loaded_model import LoadedModel
+from spectro.inference.sources import Source, find_audio_files, name_of
+from spectro.inference.temperature import require_probability, scale_probs
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a run predicts for one recording."""
+
+    source: str
+    """Path of the file, name of the open file, or its number."""
+    labels: tuple[str, ...]
+    """Class names, in the order of the probabilities."""
+    probs: Floats
+    """`[classes]`, after the vote of the segments, calibrated by the card's temperature."""
+    starts: tuple[float, ...]
+    """Start of each segment, in seconds; none for an ensemble whose members cut recordings differently."""
+    segment_probs: Probs
+    """`[segments, classes]`, not calibrated."""
+    seconds: float
+    """Length of a segment, in seconds; 0 where there are none."""
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.labels[int(self.probs.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Its probability, 0..1."""
+        return float(self.probs.max())
+
+    def to_dict(self, min_confidence: float = 0.0) -> dict[str, Any]:
+        """Return plain JSON values; `label` is None where its probability is below `min_confidence`."""
+        segments = [
+            {"start": start, **_row(self.labels, probs)}
+            for start, probs in zip(self.starts, self.segment_probs, strict=True)
+        ]
+        row = _row(self.labels, self.probs)
+        label = row["label"] if self.probability >= min_confidence else None
+        return {"file": self.source, **row, "label": label, "segments": segments}
+
+
+def _row(labels: tuple[str, ...], probs: Floats) -> dict[str, Any]:
+    best = int(probs.argmax())
+    values = probs.tolist()
+    return {
+        "label": labels[best],
+        "probability": values[best],
+        "probabilities": dict(zip(labels, values, strict=True)),
+    }
+
+
+class Predictor:
+    """A run in memory that answers about any number of recordings.
+
+    Parameters
+    ----------
+    run
+        A finished run, an ensemble too.
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+
+    Examples
+    --------
+    >>> predictor = Predictor.load("runs/resnet50-group")  # doctest: +SKIP
+    >>> for answer in predictor(["song.mp3", open("other.wav", "rb"), (samples, 44100)]):  # doctest: +SKIP
+    ...     print(answer)
+    """
+
+    def __init__(self, run: Run, device: str = "auto") -> None:
+        self.run = run
+        run.leaves()  # refuses an ensemble that is a member of itself
+        self._model = LoadedModel.load(run, device, {})
+
+    @classmethod
+    def load(cls, run: Run | Path | str, device: str = "auto") -> Predictor:
+        """Load the models of a run.
+
+        Raises
+        ------
+        RunError
+            the run, or a member of it, is unfinished or damaged.
+        ConfigError
+            there is no such device.
+        """
+        return cls(Run.open(run), device)
+
+    @property
+    def card(self) -> Card:
+        """The run's card, which all settings come from."""
+        return self.run.card
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.labels
+
+    def __call__(self, sources: Iterable[Source], *, overlap: float | None = None) -> Iterator[Answer | Failure]:
+        """Classify recordings, one after another; return a stream of one answer each, in the order given.
+
+        Segments are classified in blocks across recordings, so the first answers come when a block is full or the
+        sources end. Memory is bounded by the blocks, not by the recordings or their number.
+
+        Parameters
+        ----------
+        sources
+            Paths, files open in binary mode, or arrays as `(samples, sample_rate)`, floats in -1..1, `[n]` or
+            `[n, channels]`.
+        overlap
+            Share of a segment that the next one repeats, so that more segments vote; None for the card's own.
+
+        Returns
+        -------
+        Iterator
+            For each source its `Answer`, or the `Failure` with the reason why it cannot be used.
+
+        Raises
+        ------
+        ConfigError
+            the overlap does not lie from 0 up to 1.
+        DataError
+            a source is neither a path nor an open file nor such an array.
+        """
+        groups: dict[Input, list[LoadedModel]] = {}
+        for leaf in self._model.leaves():
+            groups.setdefault(input_of(leaf.card.of_model()[0], overlap), []).append(leaf)
+        return self._stream(sources, groups)
+
+    def _stream(
+        self, sources: Iterable[Source], groups: Mapping[Input, list[LoadedModel]]
+    ) -> Iterator[Answer | Failure]:
+        blocks: dict[Input, Block] = {settings: [] for settings in groups}
+        queue: deque[Recording] = deque()
+        for number, source in enumerate(sources, 1):
+            recording = Recording(name_of(source, number))
+            queue.append(recording)
+            for settings in fill(blocks, recording, source):
+                classify(blocks[settings], groups[settings])
+            while queue and (queue[0].failure or not queue[0].waiting):
+                yield self._answer(queue.popleft())
+        for settings, block in blocks.items():
+            classify(block, groups[settings])
+        yield from map(self._answer, queue)
+
+    def _answer(self, recording: Recording) -> Answer | Failure:
+        if recording.failure:
+            return recording.failure
+        segments = {settings.segment for settings in recording.starts}
+        aligned = len(segments) == 1
+        probs = {model: np.stack(rows) for model, rows in recording.probs.items()}
+        clip, segment_probs = self._model.vote(probs, aligned)
+        return Answer(
+            source=recording.name,
+            labels=self.labels,
+            probs=scale_probs(clip[None], self.card.temperature)[0],
+            starts=tuple(next(iter(recording.starts.values()))) if aligned else (),
+            segment_probs=segment_probs,
+            seconds=next(iter(segments)).seconds if aligned else 0.0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Predicted:
-    """What a run says about audio files."""
+    """What a run predicts for audio files."""
 
-    segments: Predictions
-    """One item per segment. Of an ensemble whose members cut or hear differently, one per clip."""
-    clips: Predictions
-    """One item per file that could be used, in the order given; calibrated by the card's temperature."""
+    labels: tuple[str, ...]
+    """Class names, in the order of the probabilities."""
+    answers: tuple[Answer, ...]
+    """One per file that could be used, in the order given."""
     failed: tuple[Failure, ...]
     """The files that could not be used, and why."""
-    abstain: float = 0.0
-    """Probability below which a file is given no label."""
+    min_confidence: float = 0.0
+    """Calibrated probability below which a file is given no label."""
+
+    @cached_property
+    def clips(self) -> Predictions:
+        """One item per file; calibrated by the card's temperature."""
+        names = tuple(answer.source for answer in self.answers)
+        return self._predictions(names, names, [answer.probs[None] for answer in self.answers])
+
+    @cached_property
+    def segments(self) -> Predictions:
+        """One item per segment, not calibrated; the clips, where the members of an ensemble cut them differently."""
+        if self.answers and not self.answers[0].starts:
+            return self.clips
+        segments = [
+            Segment(clip=Clip(id=answer.source, label="", group=answer.source), start=start, seconds=answer.seconds)
+            for answer in self.answers
+            for start in answer.starts
+        ]
+        ids, clips = tuple(segment.id for segment in segments), tuple(segment.clip.id for segment in segments)
+        return self._predictions(ids, clips, [answer.segment_probs for answer in self.answers])
+
+    def _predictions(self, ids: tuple[str, ...], clips: tuple[str, ...], probs: list[Probs]) -> Predictions:
+        return Predictions(
+            ids=ids,
+            clip_ids=clips,
+            groups=clips,
+            labels=self.labels,
+            probs=np.concatenate([np.empty((0, len(self.labels))), *probs]),
+            truth=np.full(len(ids), -1),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: `labels`, `files` (each with its `segments`) and `failed`."""
-        segments: dict[str, list[dict[str, Any]]] = {clip: [] for clip in self.clips.ids}
-        if self.segments.ids != self.clips.ids:
-            for item, clip in enumerate(self.segments.clip_ids):
-                start = float(self.segments.ids[item].rpartition("@")[2])
-                segments[clip].append({"start": start, **_answer(self.segments, item)})
-        files = [
-            {"file": clip, **_answer(self.clips, item), "segments": segments[clip]}
-            for item, clip in enumerate(self.clips.ids)
-        ]
-        for answer in files:
-            if answer["probability"] < self.abstain:
-                answer["label"] = None
-        return {"labels": list(self.clips.labels), "files": files, "failed": [asdict(one) for one in self.failed]}
+        return {
+            "labels": list(self.labels),
+            "files": [answer.to_dict(self.min_confidence) for answer in self.answers],
+            "failed": [asdict(failure) for failure in self.failed],
+        }
 
 
 def predict(
@@ -64,158 +236,46 @@ def predict(
     files: Iterable[Path | str] | Path | str,
     *,
     overlap: float | None = None,
-    abstain: float = 0.0,
+    min_confidence: float = 0.0,
     device: str = "auto",
     progress: bool = False,
 ) -> Predicted:
     """Classify audio files with a finished run.
 
-    Sample rate, segments and pictures are those of the run's card, as are the vote and, in an ensemble, the members
-    and how they are combined.
+    Sample rate, segments and spectrograms are those of the run's card, as are the vote and, in an ensemble, the
+    members and how they are combined.
 
     Parameters
     ----------
     run
-        the run or its folder.
+        The run or its folder.
     files
-        audio files, or folders that are searched for some; a file named twice is classified once.
+        Audio files, or folders that are searched for some; a file named twice is classified once.
     overlap
-        share of a segment that the next one repeats, so that more segments vote; None is what the card says.
-    abstain
-        calibrated probability below which a file is given no label; the probabilities are there all the same.
+        Share of a segment that the next one repeats, so that more segments vote; None for the card's own.
+    min_confidence
+        Calibrated probability below which a file is given no label, 0..1; its probabilities are given all the same.
     device
         `auto`, `cpu`, `cuda` or `mps`.
     progress
-        draw a progress bar.
+        Show a progress bar.
 
     Raises
     ------
     RunError
         the run, or a member of it, is unfinished.
     DataError
-        no file was given, or a folder holds none.
+        no file was given, or a folder has none.
     ConfigError
-        the overlap is no share, or `abstain` no probability.
+        the overlap does not lie from 0 up to 1, `min_confidence` is not a probability, or there is no such device.
     """
-    require_probability(abstain)
-    run = run if isinstance(run, Run) else Run.open(run)
-    paths = _audio_files([files] if isinstance(files, str | Path) else files)
-    classifiers = {leaf.path: load_classifier(leaf, device) for leaf in _leaves(run)}
-    configs = {path: _heard_as(one.card["feature"], overlap) for path, one in classifiers.items()}
-    console = rich.console.Console(stderr=True, quiet=not progress)
-    said: dict[Path, Predictions] = {}
-    failed: dict[Path, Failure] = {}
-    with rich.progress.Progress(console=console, disable=not progress) as bar:
-        for config in dict.fromkeys(configs.values()):
-            ticker = bar.add_task(run.name, total=len(paths))
-            sharing = {path: one for path, one in classifiers.items() if configs[path] == config}
-            pictures = _pictures(bar.track(paths, task_id=ticker), config, failed)
-            said |= _judge(sharing, pictures)
-    lost = set(map(str, failed))
-    whole = {
-        path: one.select(np.array([clip not in lost for clip in one.clip_ids], dtype=bool))
-        for path, one in said.items()
-    }
-    segments, clips = _decide(run, whole)
-    clips = apply_temperature(clips, run.card()["temperature"])
-    return Predicted(segments=segments, clips=clips, failed=tuple(failed.values()), abstain=abstain)
-
-
-def _answer(predictions: Predictions, item: int) -> dict[str, Any]:
-    best = int(predictions.predicted[item])
-    chances = dict(zip(predictions.labels, predictions.probs[item].tolist(), strict=True))
-    return {
-        "label": predictions.labels[best],
-        "probability": chances[predictions.labels[best]],
-        "probabilities": chances,
-    }
-
-
-def _audio_files(given: Iterable[Path | str]) -> list[Path]:
-    """Return the files among `given` and in its folders, each once."""
-    found: dict[Path, None] = {}
-    for path in map(Path, given):
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise DataError(f"{path} holds no audio files")
-        found |= dict.fromkeys(inside)
-    if not found:
-        raise DataError("no audio file was given")
-    return list(found)
-
-
-def _leaves(run: Run) -> list[Run]:
-    """Return the runs that hold a model: the run itself, or an ensemble's members, down to the last."""
-    return [leaf for member in _members(run) for leaf in _leaves(member)] or [run]
-
-
-def _members(run: Run) -> list[Run]:
-    return [Run.open(Path(os.path.normpath(run.path / member["path"]))) for member in run.card().get("members") or []]
-
-
-def _heard_as(feature: Mapping[str, Any], overlap: float | None) -> RenderConfig | Extraction:
-    """Return the settings of the pictures, or of the feature, that a card names, but for another overlap."""
-    config: RenderConfig | Extraction
-    if feature["name"] == "mel":
-        config = RenderConfig.from_dict(feature["config"])
-    else:
-        config = Extraction.from_dict(feature["name"], feature["config"])
-    return config if overlap is None else replace(config, segment=replace(config.segment, overlap=overlap))
-
-
-def _pictures(
-    paths: Iterable[Path], config: RenderConfig | Extraction, failed: dict[Path, Failure]
-) -> Iterator[tuple[Segment, NDArray[Any]]]:
-    """Yield every segment with its picture or feature; a file that breaks off is filed in `failed`."""
-    for path in paths:
-        clip = Clip(id=str(path), label="", group=str(path))
-        seconds = 0.0
-        try:
-            seconds = probe(path).seconds
-            found: Iterator[tuple[float, NDArray[Any]]] = (
-                render_clip(path, config) if isinstance(config, RenderConfig) else extract_clip(path, config)
-            )
-            for start, array in found:
-                yield Segment(clip=clip, start=start, seconds=config.segment.seconds), array
-        except AudioError as error:
-            failed[path] = Failure(path=str(path), reason=error.reason, seconds=seconds, message=str(error))
-
-
-def _judge(
-    classifiers: Mapping[Path, Classifier],
-    pictures: Iterator[tuple[Segment, NDArray[Any]]],
-) -> dict[Path, Predictions]:
-    """Return what each classifier says of each segment, going through the pictures once, a block at a time."""
-    segments: list[Segment] = []
-    probs: dict[Path, list[Probs]] = {path: [] for path in classifiers}
-    while block := list(islice(pictures, BLOCK)):
-        segments += [segment for segment, _ in block]
-        stacked = np.stack([picture for _, picture in block])
-        for path, classifier in classifiers.items():
-            probs[path].append(classifier.predict_proba(stacked))
-    return {
-        path: Predictions(
-            ids=tuple(segment.id for segment in segments),
-            clip_ids=tuple(segment.clip.id for segment in segments),
-            groups=tuple(segment.clip.group for segment in segments),
-            labels=classifier.labels,
-            probs=np.concatenate([np.empty((0, len(classifier.labels))), *probs[path]]),
-            truth=np.full(len(segments), -1),
-        )
-        for path, classifier in classifiers.items()
-    }
-
-
-def _decide(run: Run, said: Mapping[Path, Predictions]) -> tuple[Predictions, Predictions]:
-    """Return the run's segments and clips: its own, or its members' combined at both levels as the card says."""
-    card = run.card()
-    members = _members(run)
-    if not members:
-        return said[run.path], said[run.path].pool(card["vote"])
-    combination = Combination.from_dict(card["combination"])
-    segments, clips = zip(*(_decide(member, said) for member in members), strict=True)
-    together = combination.apply(clips)
-    aligned = all(one.ids == segments[0].ids for one in segments)
-    return (combination.apply(segments) if aligned else together), together
+    require_probability(min_confidence)
+    run, paths = Run.open(run), find_audio_files(files)
+    predictor = Predictor.load(run, device)
+    results = list(predictor(show_progress(iter(paths), len(paths), run.name, progress), overlap=overlap))
+    return Predicted(
+        labels=predictor.labels,
+        answers=tuple(result for result in results if isinstance(result, Answer)),
+        failed=tuple(result for result in results if isinstance(result, Failure)),
+        min_confidence=min_confidence,
+    )

@@ -1,78 +1,25 @@
-"""Models: networks that turn pictures into class scores, timm's and our own, with their heads and first weights."""
+"""Models: timm's networks and our own, with heads and first weights, and classical ones; names load on first use."""
 
 from __future__ import annotations
 
-import timm
+from typing import TYPE_CHECKING
 
-from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError, WeightsError, did_you_mean
-from spectro.models import cnn1d, cnn2d, crnn, fcnn, lstm, timm_backbone  # each files its networks
-from spectro.models import weights as first_weights
-from spectro.models.heads import HEADS
-from spectro.models.network import NETWORKS, Network
-from spectro.models.weights import WeightsInfo
+if TYPE_CHECKING:
+    from spectro.models.factory import build, build_pretrained
+    from spectro.models.heads import HEADS
+    from spectro.models.network import NETWORKS, Network
+    from spectro.models.pretrained import WeightsInfo
 
-__all__ = [
-    "HEADS",
-    "NETWORKS",
-    "Network",
-    "WeightsInfo",
-    "build",
-    "build_pretrained",
-    "cnn1d",
-    "cnn2d",
-    "crnn",
-    "fcnn",
-    "lstm",
-]
+__all__ = ["HEADS", "NETWORKS", "Network", "WeightsInfo", "build", "build_pretrained"]
 
 
-def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
-    """Return the network that `config` describes, with random weights.
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from spectro.models import factory  # imports torch and timm, and every family of networks, which fills the registry
 
-    Parameters
-    ----------
-    classes
-        Number of classes.
-    shape
-        Bands and frames of the pictures.
-
-    Raises
-    ------
-    ConfigError
-        the model or head is unknown, or the model cannot take such pictures.
-    """
-    if config.name in NETWORKS:
-        if config.in_chans != 1:
-            raise ConfigError(f"'{config.name}' takes pictures as one channel; set in_chans to 1")
-        return NETWORKS[config.name].build(config, classes, shape)
-    if not timm.is_model(config.name):
-        hint = did_you_mean(config.name, [*NETWORKS, *timm.list_models()])
-        raise ConfigError(f"unknown model '{config.name}'{hint} (`spectro models` lists them)")
-    return timm_backbone.build(config, classes, shape)
+    return getattr(factory, name)
 
 
-def build_pretrained(
-    config: ModelConfig, classes: int, shape: tuple[int, int], weights: str = "auto"
-) -> tuple[Network, WeightsInfo]:
-    """Return the network with its first weights, and where they came from.
-
-    `weights` is `auto`, `none`, `hub` or the path of a file, as `models.weights.resolve` says; own networks have no
-    pretrained weights, so `auto` starts them at random.
-
-    Raises
-    ------
-    ConfigError
-        as in `build`.
-    WeightsError
-        the weights are not at hand, or do not fit.
-    """
-    network = build(config, classes, shape)
-    if config.name in NETWORKS:
-        if weights not in ("auto", "none"):
-            raise WeightsError(f"there are no pretrained weights of '{config.name}'; it starts with --weights none")
-        return network, WeightsInfo(origin="random")
-    info = first_weights.resolve(config.name, weights)
-    if info.path is not None:
-        timm_backbone.load(network, first_weights.read(config.name, info), str(info.path))
-    return network, info
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,23 +1,46 @@
-"""What there is to choose from: each model with what it eats, its size, its cost, and its weights."""
+"""The models to choose from, with input, parameters, cost and weights, from facts that are kept with the package."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Literal
 
-import timm
-import torch
-from torch import Tensor, nn
+from spectro.core.errors import ConfigError, DataError, did_you_mean
+from spectro.core.files import read_csv
+from spectro.models.pretrained import SHIPPED, cached_file
 
-from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError, did_you_mean
-from spectro.models import build
-from spectro.models.network import NETWORKS, Network
-from spectro.models.weights import at_hand
+Kind = Literal["own", "classical", "timm"]
 
+FACTS = Path(__file__).with_name("catalogue.csv")
+"""Facts about all our own and the classical models and the most used ones of timm; `scripts/model_facts` writes it."""
+COLUMNS = ("name", "kind", "input", "bands", "frames", "parameters", "multiply_adds", "repository", "url", "note")
+SHAPE = (128, 431)
+"""Bands and frames that networks are measured with: a spectrogram of 10 s under the default settings."""
 VECTOR = (57, 1)
+"""What networks of feature vectors are measured with: the set D57."""
+SPECTROGRAM_INPUT, VECTOR_INPUT = "mel-spectrogram [bands, frames]", "feature vector [values]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCost:
+    """What is known of a model wherever it runs."""
+
+    name: str
+    kind: Kind
+    input: str
+    shape: tuple[int, int] | None
+    parameters: int | None
+    multiply_adds: int | None
+    repository: str
+    """Repository of pretrained weights on the hub; empty for none."""
+    url: str
+    """Where torch would download pretrained weights from; empty for none."""
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,98 +48,124 @@ class Entry:
     """One model of the catalogue."""
 
     name: str
-    """What `--backbone` or `--model` takes."""
-    eats: str
-    """What its pictures show; timm's take any."""
-    shape: tuple[int, int]
-    """Bands and frames that it was measured with."""
-    parameters: int
-    """Numbers that training can change, with a linear or its own head for ten classes; 0 if it cannot be built."""
-    gmacs: float
-    """Multiply-adds of one picture in convolutions, linear and recurrent layers, in billions (10^9)."""
+    """Name that `--backbone` or `--model` takes."""
+    kind: Kind
+    """`own` (our networks), `timm` (its networks), or `classical` (scikit-learn and XGBoost)."""
+    input: str
+    """What it is meant for, with the axes; timm's networks take any feature of that shape."""
+    shape: tuple[int, int] | None
+    """Bands and frames that it was measured with; None for a classical model."""
+    parameters: int | None
+    """Trainable numbers, with a linear or its own head for ten classes; None if it is classical or cannot be built."""
+    gmacs: float | None
+    """Multiply-adds of one input in convolutions, linear and recurrent layers, in billions (10^9)."""
     weights: str
-    """Where first weights are at hand (`package ...`, `hub cache`), `hub` if they must be downloaded, or `none`."""
+    """Where its pretrained weights are installed (`package ...`, `hub cache`, `torch cache`), `hub` if they can be
+    downloaded, or `none`."""
     note: str
-    """Where it comes from, or why it cannot take such pictures."""
+    """Where it comes from, or why it cannot be used."""
 
 
 def names(pattern: str = "") -> list[str]:
-    """Return the names that match a shell pattern (`res*`): own networks first, then timm's.
+    """Return the names of models: our own, classical ones, then timm's.
 
-    Without a pattern: own networks and those of timm's whose weights are at hand.
+    Parameters
+    ----------
+    pattern
+        Shell pattern (`res*`), in any case; without one, all models whose facts are kept with the package.
 
     Raises
     ------
     ConfigError
         nothing matches.
     """
-    everything = [*NETWORKS, *timm.list_models()]
-    if not pattern:
-        return [name for name in everything if name in NETWORKS or at_hand(name)]
-    found = [name for name in everything if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
-    if not found:
+    if not pattern or pattern in known():
+        return [pattern] if pattern else list(known())
+    import timm  # slow to import
+
+    everything = list(dict.fromkeys([*known(), *timm.list_models()]))
+    matches = [name for name in everything if fnmatch.fnmatchcase(name.lower(), pattern.lower())]
+    if not matches:
         raise ConfigError(f"no model matches '{pattern}'{did_you_mean(pattern.strip('*'), everything)}")
-    return found
+    return matches
 
 
-def entry(name: str, shape: tuple[int, int] = (128, 431)) -> Entry:
-    """Measure one model on pictures of `shape` (feature vectors where it eats those); raises ConfigError if unknown."""
-    design = NETWORKS.get(name) if name in NETWORKS else None
-    if design and "vector" in design.eats:
-        shape = VECTOR
-    parameters, macs, note = 0, 0, design.source if design else ""
-    # Large ones without memory for their weights; own ones are small, and an LSTM without memory takes seconds.
-    with torch.device("cpu" if design else "meta"):
-        try:
-            network = build(ModelConfig(name=name), 10, shape)
-            parameters = sum(parameter.numel() for parameter in network.parameters())
-            macs = multiply_adds(network, shape)
-        except ConfigError as error:
-            if not design and not timm.is_model(name):
-                raise
-            note = str(error)
+def entry(name: str, shape: tuple[int, int] = SHAPE) -> Entry:
+    """Return one model of the catalogue.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    shape
+        Bands and frames of the input to measure it with; ignored by models of feature vectors. What differs from the
+        kept facts is measured, which takes seconds.
+
+    Raises
+    ------
+    ConfigError
+        there is no such model.
+    """
+    cost = known().get(name)
+    if cost is None or cost.shape not in (None, VECTOR, shape):
+        import timm  # slow to import, as is torch
+
+        from spectro.models.cost import measure
+
+        if cost is None and not timm.is_model(name):
+            raise ConfigError(f"unknown model '{name}'{did_you_mean(name, [*known(), *timm.list_models()])}")
+        cost = measure(name, shape)
+    gmacs = None if cost.multiply_adds is None else cost.multiply_adds / 1e9
+    note = cost.note
+    if name == "xgboost" and importlib.util.find_spec("xgboost") is None:
+        note = "not installed: pip install 'spectro[classical]'"
     return Entry(
         name=name,
-        eats=design.eats if design else "any [bands, frames]",
-        shape=shape,
-        parameters=parameters,
-        gmacs=macs / 1e9,
-        weights=_weights(name),
+        kind=cost.kind,
+        input=cost.input,
+        shape=cost.shape,
+        parameters=cost.parameters,
+        gmacs=gmacs,
+        weights=_weights(cost),
         note=note,
     )
 
 
-def catalogue(pattern: str = "", shape: tuple[int, int] = (128, 431)) -> Iterator[Entry]:
-    """Yield an entry for each of `names(pattern)` as it is measured: up to a second each for the large ones."""
+def catalogue(pattern: str = "", shape: tuple[int, int] = SHAPE) -> Iterator[Entry]:
+    """Yield an entry for each of `names(pattern)`; those without kept facts take up to a second each."""
     return (entry(name, shape) for name in names(pattern))
 
 
-def multiply_adds(network: Network, shape: tuple[int, int]) -> int:
-    """Count the multiply-adds of one picture in convolutions, linear and recurrent layers."""
-    counted: list[int] = []
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> None:
-        if isinstance(module, nn.LSTM):
-            steps = inputs[0].shape[1]
-            counted.append(steps * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2))
-        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            weight = module.weight
-            counted.append(outputs.numel() // weight.shape[0] * weight.numel())
-
-    hooks = [module.register_forward_hook(count) for module in network.modules()]
-    network.eval()
-    with torch.no_grad():
-        network(torch.zeros(1, 1, *shape, device=next(network.parameters()).device))
-    for hook in hooks:
-        hook.remove()
-    return sum(counted)
+@cache
+def known() -> Mapping[str, ModelCost]:
+    """Return the facts that are kept with the package, by name."""
+    return {row["name"]: _read(row) for row in read_csv(FACTS, COLUMNS)}
 
 
-def _weights(name: str) -> str:
-    if name in NETWORKS:
-        return "none"
-    found = at_hand(name)
-    if found:
-        return found.origin
-    config = timm.get_pretrained_cfg(name)
-    return "hub" if config is not None and config.hf_hub_id else "none"
+def _read(row: Mapping[str, str]) -> ModelCost:
+    kind = row["kind"]
+    if kind not in ("own", "classical", "timm"):
+        raise DataError(f"{FACTS} has the unknown kind '{kind}'; run scripts/model_facts")
+    return ModelCost(
+        name=row["name"],
+        kind=kind,  # type: ignore[arg-type]  # checked above
+        input=row["input"],
+        shape=(int(row["bands"]), int(row["frames"])) if row["bands"] else None,
+        parameters=int(row["parameters"]) if row["parameters"] else None,
+        multiply_adds=int(row["multiply_adds"]) if row["multiply_adds"] else None,
+        repository=row["repository"],
+        url=row["url"],
+        note=row["note"],
+    )
+
+
+def _weights(cost: ModelCost) -> str:
+    """Return where pretrained weights are, by the names of files alone: nothing is read."""
+    shipped = SHIPPED.get(cost.name)
+    file = shipped.installed_file() if shipped else None
+    if shipped and file and file.is_file():
+        return shipped.origin()
+    cached = cached_file(cost.repository, cost.url)
+    if cached:
+        return cached[0]
+    return "hub" if cost.repository else "none"

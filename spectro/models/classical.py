@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import skops.io
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -21,20 +20,25 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from spectro.core.errors import ConfigError, RunError
+from spectro.core.files import replacing
 from spectro.core.registry import Registry
+
+Setting = str | int | float | tuple[int, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One classical classifier: how it is made, and the settings that a search tries."""
 
-    make: Callable[[int], Any]
+    title: str
+    """Its full name."""
+    make: Callable[[int], BaseEstimator]
     """From a seed to an estimator that is not fitted yet."""
-    space: Mapping[str, Sequence[Any]]
-    """Values of each setting, all combinations of which are tried; the first of each are what it has unsearched."""
+    space: Mapping[str, Sequence[Setting]]
+    """Values of each setting, all combinations of which are tried; without a search, the first of each are taken."""
 
 
-def _xgboost(seed: int) -> Any:
+def _xgboost(seed: int) -> BaseEstimator:
     try:
         import xgboost  # an extra, and slow to import
     except ImportError:
@@ -47,47 +51,60 @@ def _xgboost(seed: int) -> Any:
 METHODS: Registry[Method] = Registry("classical model")
 """Classical classifiers by name."""
 
-for _name, _make, _space in (
+_FAMILY: Sequence[tuple[str, str, Callable[[int], BaseEstimator], Mapping[str, Sequence[Setting]]]] = (
     (
         "knn",
+        "k nearest neighbours",
         lambda _: KNeighborsClassifier(algorithm="brute"),
         {"n_neighbors": (5, 1, 3, 9, 15), "weights": ("distance", "uniform")},
     ),
     (
         "logistic",
+        "logistic regression",
         lambda seed: LogisticRegression(max_iter=2000, random_state=seed),
         {"C": (1.0, 0.01, 0.1, 10.0)},
     ),
-    ("svm", lambda seed: SVC(random_state=seed), {"C": (10.0, 1.0, 100.0), "gamma": ("scale", 0.01, 0.001)}),
+    (
+        "svm",
+        "support vector machine with an RBF kernel",
+        lambda seed: SVC(random_state=seed),
+        {"C": (10.0, 1.0, 100.0), "gamma": ("scale", 0.01, 0.001)},
+    ),
     (
         "forest",
+        "random forest",
         lambda seed: RandomForestClassifier(n_estimators=300, random_state=seed),
         {"max_features": ("sqrt", 0.3), "min_samples_leaf": (1, 3)},
     ),
     (
         "tree",
+        "decision tree",
         lambda seed: DecisionTreeClassifier(random_state=seed),
         {"max_depth": (None, 5, 10, 20), "min_samples_leaf": (1, 5)},
     ),
-    ("bayes", lambda _: GaussianNB(), {"var_smoothing": (1e-9, 1e-3, 1e-1, 1.0)}),
+    ("bayes", "Gaussian naive Bayes", lambda _: GaussianNB(), {"var_smoothing": (1e-9, 1e-3, 1e-1, 1.0)}),
     (
         "sgd",
+        "logistic regression by stochastic gradient descent",
         lambda seed: SGDClassifier(loss="log_loss", max_iter=2000, random_state=seed),
         {"alpha": (1e-3, 1e-4, 1e-2), "penalty": ("l2", "elasticnet")},
     ),
     (
         "mlp",
+        "multilayer perceptron",
         lambda seed: MLPClassifier(max_iter=500, random_state=seed),
         {"hidden_layer_sizes": ((128,), (64,), (256, 128)), "alpha": (1e-4, 1e-2)},
     ),
     (
         "boosting",
+        "gradient boosting on histograms",
         lambda seed: HistGradientBoostingClassifier(early_stopping=False, random_state=seed),
         {"learning_rate": (0.1, 0.05), "max_leaf_nodes": (15, 7)},
     ),
-    ("xgboost", _xgboost, {"max_depth": (6, 3), "learning_rate": (0.1, 0.05)}),
-):
-    METHODS.add(_name)(Method(make=_make, space=_space))
+    ("xgboost", "XGBoost", _xgboost, {"max_depth": (6, 3), "learning_rate": (0.1, 0.05)}),
+)
+for _name, _title, _make, _space in _FAMILY:
+    METHODS.add(_name)(Method(title=_title, make=_make, space=_space))
 
 TRUSTED = frozenset(
     {
@@ -100,11 +117,18 @@ TRUSTED = frozenset(
         "xgboost.sklearn.XGBClassifier",
     }
 )
-"""Types beyond skops' own list that a file may hold: just those that `METHODS` leave behind."""
+"""Types beyond skops' own list that a file may hold: those that the `METHODS` contain, and no others."""
 
 
 def pipeline(name: str, seed: int) -> Pipeline:
-    """Return `scale` and `model` in a row, the model with the first settings of its space.
+    """Return the steps `scale` and `model`, the model with the first settings of its space.
+
+    Parameters
+    ----------
+    name
+        Name in `METHODS`.
+    seed
+        Seed of models that draw random numbers.
 
     Raises
     ------
@@ -116,24 +140,29 @@ def pipeline(name: str, seed: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("model", model)])
 
 
-def space(name: str) -> dict[str, list[Any]]:
+def space(name: str) -> dict[str, list[Setting]]:
     """Return the search space of a model in its pipeline."""
     return {f"model__{setting}": list(values) for setting, values in METHODS[name].space.items()}
 
 
-def save(path: Path, fitted: Any) -> None:
+def save(path: Path, fitted: BaseEstimator) -> None:
     """Write a fitted pipeline with skops, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    skops.io.dump(fitted, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        skops.io.dump(fitted, temporary)
 
 
-def load(path: Path) -> Any:
-    """Read a fitted pipeline; raises RunError when the file is gone, is damaged, or holds a type not in `TRUSTED`."""
+def load(path: Path) -> BaseEstimator:
+    """Read a fitted pipeline.
+
+    Raises
+    ------
+    RunError
+        the file is missing or damaged, or holds a type that is not in `TRUSTED`.
+    """
     try:
-        strange = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
-        if strange:
-            raise RunError(f"{path} holds a {strange[0]}, which no model of ours does; it is not loaded")
+        foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
+        if foreign:
+            raise RunError(f"{path} holds a {foreign[0]}, which none of our models does; it is not loaded")
         return skops.io.load(path, trusted=sorted(TRUSTED))
     except (OSError, BadZipFile, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read as a model ({str(error).splitlines()[0]}); train it again") from None

@@ -1,4 +1,4 @@
-"""Convolutional networks over bands and frames, trained from scratch: one family, its members as data."""
+"""Convolutional networks over bands and frames, trained from scratch: one family, each a line of settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from spectro.core.config import ModelConfig
 from spectro.models.heads import HEADS, dense
-from spectro.models.network import NETWORKS, Design, Network, Normalize, Standardize, make_head, probe
+from spectro.models.network import NETWORKS, Design, Network, Normalize, Standardize, feature_map_shape, make_head
 
 Size = tuple[int, int]
 
@@ -33,13 +33,28 @@ class Cnn2d:
     batch_norm: bool = False
     """Whether each convolution is followed by batch normalization."""
     standardize: bool = False
-    """Whether each band is standardized over the training set; if not, pictures are scaled to about -2..2."""
+    """Whether each band is standardized over the training set; otherwise the input is scaled to about -2..2."""
 
     def build(self, config: ModelConfig, classes: int, shape: Size) -> Network:
-        """Return the network for pictures of `shape`; raises ConfigError when its pools leave nothing of them."""
+        """Return the network, with random weights.
+
+        Parameters
+        ----------
+        config
+            Head and dropout.
+        classes
+            Number of classes.
+        shape
+            Bands and frames of the input.
+
+        Raises
+        ------
+        ConfigError
+            the pools leave nothing of such an input.
+        """
         channels = [1, *self.filters]
         backbone = nn.Sequential(*(self._block(at, channels[at], channels[at + 1]) for at in range(len(self.filters))))
-        maps = probe(backbone, 1, shape, config.name)
+        maps = feature_map_shape(backbone, 1, shape, config.name)
 
         def own() -> nn.Module:
             if not self.dense:
@@ -51,7 +66,7 @@ class Cnn2d:
 
     def _block(self, at: int, channels: int, filters: int) -> nn.Sequential:
         (bands, frames), pool = self.kernels[at], self.pools[at]
-        # nn.Conv2d(padding="same") copies, and warns, where a kernel is even; the rest goes to the end, as in Keras
+        # nn.Conv2d(padding="same") copies, and warns, where a kernel is even; the odd one goes to the end, as in Keras
         around = ((frames - 1) // 2, frames // 2, (bands - 1) // 2, bands // 2)
         layers = [nn.ZeroPad2d(around), nn.Conv2d(channels, filters, (bands, frames), bias=not self.batch_norm)]
         if self.batch_norm:
@@ -71,7 +86,7 @@ VARIANTS: dict[str, tuple[Cnn2d, str, str]] = {
     "cnn5": (
         Cnn2d(filters=(16, 32, 64, 128, 256), kernels=((3, 3),) * 5, pools=((2, 2),) * 5, batch_norm=True),
         _MEL,
-        "ours: a small strong start; filters double while the picture halves",
+        "ours: a small strong start; filters double while the map halves",
     ),
     "A-cnn": (_a((128, 64, 32), 128, 64), _MFCC, "study A, .85: its best"),
     "A-cnn-128-64-32-d128": (_a((128, 64, 32), 128), _MFCC, "study A, .80"),
@@ -81,7 +96,7 @@ VARIANTS: dict[str, tuple[Cnn2d, str, str]] = {
     "B-cnn2d": (
         Cnn2d(filters=(10, 10), kernels=((5, 5),) * 2, pools=((2, 2),) * 2, dense=(512,)),
         _STFT,
-        "study B, no figure printed",
+        "study B, which prints no accuracy",
     ),
     "C-cnn": (
         Cnn2d(
@@ -107,7 +122,7 @@ VARIANTS: dict[str, tuple[Cnn2d, str, str]] = {
         "study E, .56: pools ours, over frames only, for 20 coefficients leave no room",
     ),
 }
-"""Members by name: settings, what they eat, where they come from."""
+"""Networks by name: settings, input, source."""
 
-for _name, (_variant, _eats, _source) in VARIANTS.items():
-    NETWORKS.add(_name)(Design(build=_variant.build, eats=_eats, source=_source))
+for _name, (_variant, _input, _source) in VARIANTS.items():
+    NETWORKS.add(_name)(Design(build=_variant.build, input=_input, source=_source))

@@ -1,4 +1,4 @@
-"""Heads: what turns a feature map into class scores, each usable behind every backbone."""
+"""Heads: layers from a feature map to class scores, each usable behind every backbone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MapShape = tuple[int, ...]
 MakeHead = Callable[[MapShape, int, ModelConfig], nn.Module]
 
 HEADS: Registry[MakeHead] = Registry("head")
-"""Heads by name: functions of the feature map's shape, the number of classes and the configuration."""
+"""Heads by name: functions of the feature map's shape, the number of classes and the settings."""
 
 
 class Pooled(nn.Module):
@@ -73,7 +73,7 @@ class Gem(nn.Module):
 
 @HEADS.add("conv")
 class ConvAttention(nn.Module):
-    """Convolution over the map, mean over frequency, and a learnt attention that says which frames count."""
+    """Convolution over the map, mean over frequency, and a learnt attention that weighs the frames."""
 
     def __init__(self, maps: MapShape, classes: int, config: ModelConfig) -> None:
         super().__init__()
@@ -93,12 +93,24 @@ class ConvAttention(nn.Module):
 
 @HEADS.add("flatten")
 def flatten(maps: MapShape, classes: int, config: ModelConfig) -> nn.Module:
-    """One hidden layer over the whole map as one vector, as VGG has it: large, and tied to one picture size."""
+    """One hidden layer over the whole map as one vector, as in VGG: large, and tied to one input size."""
     return dense(maps, classes, [config.hidden], dropout=config.dropout)
 
 
 def dense(maps: MapShape, classes: int, widths: Sequence[int], *, dropout: float) -> nn.Sequential:
-    """Return a head of the whole map as one vector, linear-ReLU-dropout for each of `widths`, and a linear layer."""
+    """Return a head over the whole map as one vector: linear-ReLU-dropout for each width, then a linear layer.
+
+    Parameters
+    ----------
+    maps
+        Channels, height and width of the feature map.
+    classes
+        Number of classes.
+    widths
+        Width of each hidden layer.
+    dropout
+        Share dropped after each hidden layer.
+    """
     sizes = [math.prod(maps), *widths]
     hidden = [(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in itertools.pairwise(sizes)]
     return nn.Sequential(nn.Flatten(), *itertools.chain.from_iterable(hidden), nn.Linear(sizes[-1], classes))

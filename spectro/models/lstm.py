@@ -1,4 +1,4 @@
-"""Stacked LSTMs that read a picture frame by frame: one family, its members as data."""
+"""Stacked LSTMs that read a spectrogram frame by frame: one family, each network a line of settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spectro.models.network import NETWORKS, Design, Network, Normalize, Standar
 
 
 class Stack(nn.Module):
-    """LSTMs of different widths on top of each other; what the last one knows after the last frame."""
+    """LSTMs of different widths on top of each other; the result is the last one's state after the last frame."""
 
     def __init__(self, bands: int, widths: Sequence[int], dropouts: Sequence[float]) -> None:
         super().__init__()
@@ -22,9 +22,9 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(nn.LSTM(inputs, width, batch_first=True) for inputs, width in sizes)
         self.dropouts = nn.ModuleList(nn.Dropout(share) for share in dropouts)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return `[batch, width, 1, 1]` of pictures `[batch, 1, bands, frames]`."""
-        steps = pictures.squeeze(1).transpose(1, 2)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `[batch, width, 1, 1]` of inputs `[batch, 1, bands, frames]`."""
+        steps = inputs.squeeze(1).transpose(1, 2)
         for layer, dropout in zip(self.layers, self.dropouts, strict=True):
             steps = dropout(layer(steps)[0])
         return steps[:, -1, :, None, None]
@@ -43,10 +43,20 @@ class Lstm:
     dropout: float
     """Share dropped after each dense layer."""
     standardize: bool = False
-    """Whether each band is standardized over the training set; if not, pictures are scaled to about -2..2."""
+    """Whether each band is standardized over the training set; otherwise the input is scaled to about -2..2."""
 
     def build(self, config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
-        """Return the network for pictures of `shape`."""
+        """Return the network, with random weights.
+
+        Parameters
+        ----------
+        config
+            Head and dropout.
+        classes
+            Number of classes.
+        shape
+            Bands and frames of the input.
+        """
         backbone = Stack(shape[0], self.widths, self.dropouts)
         maps = (self.widths[-1], 1, 1)
         head = make_head(config, maps, classes, lambda: dense(maps, classes, self.dense, dropout=self.dropout))
@@ -75,7 +85,7 @@ VARIANTS: dict[str, tuple[Lstm, str, str]] = {
         "study E, .42",
     ),
 }
-"""Members by name: settings, what they eat, where they come from; no dropout between where a study states none."""
+"""Networks by name: settings, input, source; without dropout between layers where a study states none."""
 
-for _name, (_variant, _eats, _source) in VARIANTS.items():
-    NETWORKS.add(_name)(Design(build=_variant.build, eats=_eats, source=_source))
+for _name, (_variant, _input, _source) in VARIANTS.items():
+    NETWORKS.add(_name)(Design(build=_variant.build, input=_input, source=_source))

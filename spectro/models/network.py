@@ -1,4 +1,4 @@
-"""The shape of every torch model: normalize, backbone to a feature map, head to class scores."""
+"""The parts of every torch model: normalization, a backbone to a feature map, a head to class scores."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from spectro.models.heads import HEADS
 
 
 class Normalize(nn.Module):
-    """Shift and scale pictures; the numbers are part of the saved weights, so that serving uses those of training.
+    """Shift and scale inputs by numbers that are saved with the weights, so that serving uses those of training.
 
-    Shape
+    Notes
     -----
     input `[batch, 1, bands, frames]`, 0..1; `mean` and `std` `[channels, 1, 1]`; output `[batch, channels, bands,
-    frames]`: with three channels the grey picture is copied into each.
+    frames]`: with three channels the grey image is copied into each.
     """
 
     mean: Tensor
@@ -32,20 +32,20 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
 
     def refit(self, mean: float, std: float) -> None:
-        """Take other numbers for every channel: those of features, which have units of their own."""
+        """Set other numbers for every channel: those of features, which have units of their own."""
         self.mean.fill_(mean)
         self.std.fill_(std)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return `(pictures - mean) / std`."""
-        return (pictures - self.mean) / self.std
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `(inputs - mean) / std`."""
+        return (inputs - self.mean) / self.std
 
 
 class Standardize(nn.Module):
-    """Shift and scale each band by the mean and deviation of the training pictures, learnt while training.
+    """Shift and scale each band by the mean and standard deviation of the training set, learnt while training.
 
-    For networks that eat features of different units. Batch normalization without parameters: batches are scaled by
-    their own numbers while training, and by the average over all batches seen afterwards.
+    For networks whose input features have different units. Batch normalization without parameters: batches are
+    scaled by their own numbers while training, and by the average over all batches seen afterwards.
     """
 
     def __init__(self, bands: int) -> None:
@@ -53,15 +53,15 @@ class Standardize(nn.Module):
         # No momentum: the plain average over batches. A small eps, so that bands of a small unit count as much.
         self.norm = nn.BatchNorm1d(bands, affine=False, momentum=None, eps=1e-10)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Return `[batch, 1, bands, frames]`, standardized band by band."""
-        return self.norm(pictures.squeeze(1)).unsqueeze(1)  # type: ignore[no-any-return]
+        return self.norm(inputs.squeeze(1)).unsqueeze(1)  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
-    """A classifier of pictures.
+    """A classifier of spectrograms and other features.
 
-    Shape
+    Notes
     -----
     `forward`: `[batch, 1, bands, frames]` float, 0..1 -> logits `[batch, classes]`;
     `features`: -> feature map `[batch, channels, h, w]`, what `head` reads.
@@ -76,14 +76,14 @@ class Network(nn.Module):
         self.head = head
         self._stages = list(backbone.children()) if stages is None else list(stages)  # a plain list: names stay single
 
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, inputs: Tensor) -> Tensor:
         """Return the backbone's feature map, `[batch, channels, h, w]`."""
-        maps: Tensor = self.backbone(self.normalize(pictures))
+        maps: Tensor = self.backbone(self.normalize(inputs))
         return maps
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Return logits, `[batch, classes]`."""
-        logits: Tensor = self.head(self.features(pictures))
+        logits: Tensor = self.head(self.features(inputs))
         return logits
 
     def stages(self) -> list[nn.Module]:
@@ -92,20 +92,23 @@ class Network(nn.Module):
 
 
 Build = Callable[[ModelConfig, int, tuple[int, int]], Network]
-"""Makes a network from the configuration, the number of classes and the pictures' (bands, frames)."""
+"""From the settings, the number of classes and the input's (bands, frames) to a network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """An own network: how it is built, what it is meant to eat, and where it comes from."""
+    """One of our own networks."""
 
     build: Build
-    eats: str
+    """Makes it."""
+    input: str
+    """What it is meant for, with the axes: `MFCC [coefficients, frames]`."""
     source: str
+    """Where it comes from."""
 
 
 NETWORKS: Registry[Design] = Registry("model")
-"""Own networks by name."""
+"""Our own networks by name."""
 
 
 def make_head(config: ModelConfig, maps: tuple[int, ...], classes: int, own: Callable[[], nn.Module]) -> nn.Module:
@@ -114,7 +117,17 @@ def make_head(config: ModelConfig, maps: tuple[int, ...], classes: int, own: Cal
 
 
 def convolutions(channels: int, block: Sequence[int], kernel: int) -> tuple[list[nn.Module], int]:
-    """Return convolutions over frames with ReLU, of the filters that `block` says, and the number of the last ones."""
+    """Return convolutions over frames with ReLU, and the number of channels after them.
+
+    Parameters
+    ----------
+    channels
+        Number of channels before the first.
+    block
+        Number of filters of each convolution.
+    kernel
+        Length of the kernels, in frames.
+    """
     layers: list[nn.Module] = []
     for filters in block:
         layers += [nn.Conv1d(channels, filters, kernel), nn.ReLU()]
@@ -122,13 +135,24 @@ def convolutions(channels: int, block: Sequence[int], kernel: int) -> tuple[list
     return layers, channels
 
 
-def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:
-    """Return the shape of the feature map, without its batch axis, that one picture of `shape` gives.
+def feature_map_shape(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:
+    """Return the shape `[channels, h, w]` of the feature map of one input.
+
+    Parameters
+    ----------
+    backbone
+        The layers up to the feature map.
+    channels
+        Number of channels of the input.
+    shape
+        Bands and frames of the input.
+    name
+        Name of the model, for messages.
 
     Raises
     ------
     ConfigError
-        the backbone cannot take pictures of that shape, or gives no feature map (a transformer over tokens).
+        the backbone cannot take inputs of that shape, or gives no feature map (a transformer over tokens).
     """
     was_training = backbone.training
     backbone.eval()
@@ -138,7 +162,7 @@ def probe(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str)
     except (RuntimeError, AssertionError, ValueError) as error:
         bands, frames = shape
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"'{name}' cannot take pictures of {bands} bands x {frames} frames: {reason}") from error
+        raise ConfigError(f"'{name}' cannot take inputs of {bands} bands x {frames} frames: {reason}") from error
     backbone.train(was_training)
     if not isinstance(maps, Tensor) or maps.ndim != 4:
         raise ConfigError(

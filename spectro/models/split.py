@@ -1,4 +1,4 @@
-"""A backbone split in two before its last stages: what lies in front is frozen, and what it gives can be cached."""
+"""Split a backbone in two before its last stages: the front is frozen, and its output can be cached."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from spectro.core.errors import ConfigError
 
 
 def split_backbone(backbone: nn.Module, last: Sequence[nn.Module], name: str) -> tuple[nn.Module, nn.Module]:
-    """Return the part of a backbone in front of its `last` stages, and the rest, one after the other the whole.
+    """Return a backbone in two parts, which one after the other compute what it does.
 
     Both parts share the backbone's own layers, so that training the second trains the backbone. Only the forward
     functions that reach across the split are traced; every layer on one side of it stays as it is.
+
+    Parameters
+    ----------
+    backbone
+        The layers up to the feature map.
+    last
+        Its last stages, which make the second part.
+    name
+        Name of the model, for messages.
 
     Raises
     ------
@@ -27,24 +36,24 @@ def split_backbone(backbone: nn.Module, last: Sequence[nn.Module], name: str) ->
             sides = {parameter in trained for parameter in module.parameters()}
             return len(sides) < 2
 
-    refused = f"'{name}' cannot be split before its last {len(last)} stages"
+    refusal = f"'{name}' cannot be split before its last {len(last)} stages"
     try:
         nodes = list(Border().trace(backbone).nodes)
     except (fx.proxy.TraceError, TypeError, ValueError) as error:
-        raise ConfigError(f"{refused}, for it cannot be traced: fine-tune it without --cache-finetune") from error
+        raise ConfigError(f"{refusal} because it cannot be traced; fine-tune it without --cache-finetune") from error
     calls = [node.op == "call_module" and _any(backbone.get_submodule(str(node.target)), trained) for node in nodes]
     border = calls.index(True)
     crossing = [node for node in nodes[:border] if any(nodes.index(user) >= border for user in node.users)]
     if len(crossing) != 1:
-        raise ConfigError(f"{refused}, for {len(crossing)} maps cross there: fine-tune it without --cache-finetune")
+        raise ConfigError(f"{refusal} because {len(crossing)} maps cross there; fine-tune it without --cache-finetune")
     front, back = fx.Graph(), fx.Graph()
-    made: dict[fx.Node, fx.Node] = {}
+    copies: dict[fx.Node, fx.Node] = {}
     for node in nodes[:border]:
-        made[node] = front.node_copy(node, made.__getitem__)
-    front.output(made[crossing[0]])
-    made = {crossing[0]: back.placeholder("maps")}
+        copies[node] = front.node_copy(node, copies.__getitem__)
+    front.output(copies[crossing[0]])
+    copies = {crossing[0]: back.placeholder("maps")}
     for node in nodes[border:]:
-        made[node] = back.node_copy(node, made.__getitem__)
+        copies[node] = back.node_copy(node, copies.__getitem__)
     return fx.GraphModule(backbone, front), fx.GraphModule(backbone, back)
 
 

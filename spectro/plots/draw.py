@@ -1,4 +1,4 @@
-"""What can be drawn of data and of runs, in one call each: maps of clips, box plots by class, a run's figures."""
+"""Drawings of data and of runs, one call each: maps of clips, box plots by class, and the figures of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spectro.core.config import Config, ModelConfig
 from spectro.core.errors import ConfigError, did_you_mean
 from spectro.core.runs import Run
 from spectro.evaluation.evaluate import load_or_compute
-from spectro.evaluation.projection import ClipMap, backbone_vectors, data_vectors, map_clips, run_vectors
+from spectro.evaluation.projection import ClipMap, Vectors, backbone_vectors, data_vectors, map_clips, run_vectors
 from spectro.plots import charts
 from spectro.plots.figures import boxes_figure, charts_figure, classes_figure, confusion_figure, map_figure, save_figure
 
@@ -27,45 +27,61 @@ def draw_map(
     data: Path | str | None = None,
     config_id: str | None = None,
 ) -> ClipMap:
-    """Draw a point per clip, coloured by class: of a feature, a frozen backbone's or a trained run's feature map.
+    """Draw a point per clip, coloured by class: of a feature, of a frozen backbone or of a run's feature map.
 
     Parameters
     ----------
-    source : a data folder, or a finished run, whose test clips then stand out
-    out : SVG or PNG to write
-    feature, config : name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet
-    backbone : a timm model whose feature map is drawn instead of a feature
-    weights : where its weights come from: `auto`, `none`, `hub`, or a file
-    methods : `pca`, `t-sne` and, with umap-learn, `umap`, side by side
-    data : data folder of a run, if it is not where the run's card says
-    config_id : which pictures, if a data folder holds several configurations
+    source
+        A data folder, or a finished run, whose test clips then stand out.
+    out
+        SVG or PNG file to write.
+    feature
+        Name in `FEATURES`, of the kind `vector`; computed if it is missing.
+    config
+        Settings of the feature.
+    backbone
+        A timm model whose feature map is drawn instead of a feature.
+    weights
+        Where the backbone's weights come from: `auto`, `none`, `hub`, or a file.
+    methods
+        `pca`, `t-sne`, `umap` (needs umap-learn); several are drawn side by side.
+    data
+        Data folder of a run, if it is not the one that the run's card names.
+    config_id
+        Which spectrograms, if a data folder holds several configurations.
 
     Returns
     -------
-    Where each clip lies, and how many of its neighbours from other groups share its class, against chance.
+    ClipMap
+        Where each clip lies, and how many of its neighbours from other groups share its class, against chance.
 
     Raises
     ------
     ConfigError
-        a method, feature or the kind of figure is unknown, settings do not apply to a run, or umap-learn is missing.
+        A method, a feature or the kind of file is unknown, settings do not apply to a run, or umap-learn is missing.
     DataError
-        there is no data, or fewer than 5 clips.
+        There is no data, or it has fewer than 5 clips.
     RunError
-        the run holds no network.
+        The run holds no network.
     """
     if isinstance(source, Run) or Run(Path(source)).card_path.exists():
-        if backbone or config or config_id or feature != "stats":
-            raise ConfigError("a run is drawn by its own feature map; name its data folder to draw anything else")
-        vectors = run_vectors(source, data=data)
+        vectors = _run_vectors(source, data, backbone, config, config_id, feature != "stats")
     elif data:
-        raise ConfigError(f"{source} is no finished run, but a data folder was named as well; leave one out")
+        raise ConfigError(f"{source} is not a finished run, so it needs no further data folder; leave out {data}")
     elif backbone:
         vectors = backbone_vectors(source, ModelConfig(name=backbone), weights=weights, config_id=config_id)
     else:
         vectors = data_vectors(source, feature=feature, config=config, config_id=config_id)
-    made = map_clips(vectors, methods)
-    save_figure(map_figure(made), out)
-    return made
+    clip_map = map_clips(vectors, methods)
+    save_figure(map_figure(clip_map), out)
+    return clip_map
+
+
+def _run_vectors(run: Run | Path | str, data: Path | str | None, *settings: object) -> Vectors:
+    """Return the feature map of a run; raises ConfigError where settings of a feature were given."""
+    if any(settings):
+        raise ConfigError("a run is drawn by its own feature map; name its data folder to draw a feature")
+    return run_vectors(run, data=data)
 
 
 def draw_boxes(
@@ -77,22 +93,34 @@ def draw_boxes(
     config: Config | None = None,
     config_id: str | None = None,
 ) -> Path:
-    """Draw values of a feature as box plots, a box per class over the means of its clips.
+    """Draw values of a feature as box plots: one box per class, over the means of its clips.
 
     Parameters
     ----------
-    data : folder that `render` made
-    out : SVG or PNG to write
-    columns : names of values of the feature; none for all
-    feature, config : name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet
-    config_id : which pictures' segments, if `data` holds several configurations
+    data
+        Folder that `render` made.
+    out
+        SVG or PNG file to write.
+    columns
+        Names of values of the feature; none for all.
+    feature
+        Name in `FEATURES`, of the kind `vector`; computed if it is missing.
+    config
+        Settings of the feature.
+    config_id
+        Which spectrograms' segments, if `data` holds several configurations.
+
+    Returns
+    -------
+    Path
+        The path of the file.
 
     Raises
     ------
     ConfigError
-        the feature has no such value, or has frames.
+        The feature has no such value, or has frames.
     DataError
-        there is no data.
+        There is no data.
     """
     vectors = data_vectors(data, feature=feature, config=config, config_id=config_id)
     for name in columns:
@@ -103,32 +131,42 @@ def draw_boxes(
 
 
 def draw_run(run: Run | Path | str, out: Path | str, *, kind: Literal["svg", "png"] = "svg") -> tuple[Path, ...]:
-    """Draw a run's figures into a folder: `confusion`, `classes`, `calibration`, and where it has them more.
+    """Draw the figures of a run into a folder.
 
-    `training` holds the curves of a network, `heard` accuracy by the number of segments heard.
+    They are `confusion`, `classes` and `calibration`; `training` (the curves of a network) and `segments` (accuracy by
+    number of segments) where the run has them. The run itself is not changed, except that its metrics are computed if
+    that was not done yet.
 
     Parameters
     ----------
-    run : a finished run or its folder
-    out : folder to write into
-    kind : `svg` or `png`
+    run
+        A finished run or its folder.
+    out
+        Folder to write into.
+    kind
+        `svg` or `png`.
+
+    Returns
+    -------
+    tuple of Path
+        The paths of the files.
 
     Raises
     ------
     RunError
-        the run is unfinished or has no test predictions.
+        The run is unfinished or has no test predictions.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    found = load_or_compute(run)
-    clip = found["clip"]
-    made = {
-        "confusion": confusion_figure(found["labels"], clip["confusion"], f"{run.name}: {clip['n']} test clips"),
-        "classes": classes_figure(clip["per_class"], f"{run.name}: by class (test clips), with 95 % intervals"),
+    run = Run.open(run)
+    metrics = load_or_compute(run)
+    clip = metrics.clip
+    figures = {
+        "confusion": confusion_figure(metrics.labels, clip.confusion, f"{run.name}: {clip.n} test clips"),
+        "classes": classes_figure(clip.per_class, f"{run.name}: metrics by class (test clips), with 95 % intervals"),
     }
-    drawn = {
-        "training": charts.training(run.history(), run.card().get("history") or {}),
-        "calibration": charts.calibration(found["calibration"]),
-        "heard": charts.heard(found.get("heard", []), None),
+    line_charts = {
+        "training": charts.training(run.history(), run.card.history),
+        "calibration": charts.calibration(metrics.calibration),
+        "segments": charts.accuracy_by_segments(metrics.by_segments, None),
     }
-    made |= {name: charts_figure(some) for name, some in drawn.items() if some}
-    return tuple(save_figure(figure, Path(out) / f"{name}.{kind}") for name, figure in made.items())
+    figures |= {name: charts_figure(several) for name, several in line_charts.items() if several}
+    return tuple(save_figure(figure, Path(out) / f"{name}.{kind}") for name, figure in figures.items())

@@ -1,7 +1,7 @@
-"""Figures as SVG text: small, sharp, searchable, and coloured by the page that they stand in.
+"""Charts as SVG text: small, sharp, searchable, and coloured by the style sheet of the page.
 
-Strokes and fills are classes (`main`, `second`, `faint`, ...) that the page's style sheet defines, text is
-`currentColor`, so one figure serves light, dark and print.
+Strokes and fills are classes (`main`, `second`, `faint`, ...) that the page's style sheet defines, and text is
+`currentColor`, so one drawing works in light mode, in dark mode and in print.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+
+from spectro.evaluation.results import Estimate
 
 WIDTH, HEIGHT = 360, 232
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 26, 36
@@ -51,12 +53,12 @@ class Chart:
     """A line chart with axes, legend and marks."""
 
     title: str
-    """What a reader who cannot see it is told."""
+    """Its description for screen readers."""
     x: Axis
     y: Axis
     lines: Sequence[Line]
     marks: Sequence[tuple[float, str]] = field(default_factory=tuple)
-    """Vertical lines: x and what happened there."""
+    """Vertical lines: x and label."""
 
     def svg(self) -> str:
         """Draw it."""
@@ -87,9 +89,10 @@ class Chart:
         for tick in ticks(self.y):
             y = self._y(tick)
             yield f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text class="tick end" x="{LEFT - 6}" y="{y + 3.5:.1f}">{_shown(tick, self.y)}</text>'
+            yield f'<text class="tick end" x="{LEFT - 6}" y="{y + 3.5:.1f}">{_tick_text(tick, self.y)}</text>'
         for tick in ticks(self.x):
-            yield f'<text class="tick middle" x="{self._x(tick):.1f}" y="{bottom + 15}">{_shown(tick, self.x)}</text>'
+            place = f'x="{self._x(tick):.1f}" y="{bottom + 15}"'
+            yield f'<text class="tick middle" {place}>{_tick_text(tick, self.x)}</text>'
         yield f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>'
         middle = (LEFT + right) / 2
         yield f'<text class="tick middle" x="{middle:.0f}" y="{HEIGHT - 4}">{escape(self.x.label)}</text>'
@@ -105,6 +108,8 @@ class Chart:
 
     def _line(self, line: Line) -> Iterable[str]:
         for x, low, high in line.whiskers:
+            if math.isnan(low) or math.isnan(high):
+                continue
             place = f'x1="{self._x(x):.1f}" x2="{self._x(x):.1f}" y1="{self._y(low):.1f}" y2="{self._y(high):.1f}"'
             yield f'<line class="whisker {line.style}" {place}/>'
         path = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in line.points)
@@ -144,58 +149,85 @@ def ticks(axis: Axis, count: int = 5) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
-def _shown(value: float, axis: Axis) -> str:
+def _tick_text(value: float, axis: Axis) -> str:
     return f"{100 * value:.0f}\N{NARROW NO-BREAK SPACE}%" if axis.percent else f"{value:g}"
 
 
-def interval(figure: dict[str, float | None], *, low: float = 0.0, high: float = 1.0, mark: float | None = None) -> str:
-    """Draw a figure as a dot on its interval, as wide as the cell that holds it; `mark` is a tick to compare with."""
+def interval(estimate: Estimate, *, low: float = 0.0, high: float = 1.0, mark: float | None = None) -> str:
+    """Draw an estimate as a dot on its interval, as wide as the table cell that holds it.
+
+    Parameters
+    ----------
+    estimate
+        The value and its interval; what is nan is not drawn.
+    low, high
+        Ends of the scale.
+    mark
+        A value to compare with, drawn as a tick.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
 
     def at(value: float) -> str:
         return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.2f}%"
 
-    value = figure["value"]
     parts = ['<line class="track" x1="0" x2="100%" y1="8" y2="8"/>']
     if mark is not None:
-        parts.append(f'<line class="chance" x1="{at(mark)}" x2="{at(mark)}" y1="3" y2="13"/>')
-    if figure["low"] is not None and figure["high"] is not None:
-        parts.append(f'<line class="span" x1="{at(figure["low"])}" x2="{at(figure["high"])}" y1="8" y2="8"/>')
-    if value is not None:
-        parts.append(f'<circle class="dot main" cx="{at(value)}" cy="8" r="4"/>')
+        parts.append(f'<line class="baseline" x1="{at(mark)}" x2="{at(mark)}" y1="3" y2="13"/>')
+    if _has_interval(estimate):
+        parts.append(f'<line class="span" x1="{at(estimate.low)}" x2="{at(estimate.high)}" y1="8" y2="8"/>')
+    if not math.isnan(estimate.value):
+        parts.append(f'<circle class="dot main" cx="{at(estimate.value)}" cy="8" r="4"/>')
     return f'<svg class="interval" aria-hidden="true" focusable="false">{"".join(parts)}</svg>'
 
 
-def bar(figure: dict[str, float | None]) -> str:
-    """Draw a share as a bar with its interval as a thin line, as wide as the cell that holds it."""
-    if figure["value"] is None:
+def bar(estimate: Estimate) -> str:
+    """Draw a share as a bar with its interval as a thin line, as wide as the table cell; nothing where it is nan."""
+    if math.isnan(estimate.value):
         return ""
     parts = [
         '<line class="track" x1="0" x2="100%" y1="8" y2="8"/>',
-        f'<rect class="bar" x="0" y="4" width="{100 * figure["value"]:.2f}%" height="8"/>',
+        f'<rect class="bar" x="0" y="4" width="{100 * estimate.value:.2f}%" height="8"/>',
     ]
-    if figure["low"] is not None and figure["high"] is not None:
-        place = f'x1="{100 * figure["low"]:.2f}%" x2="{100 * figure["high"]:.2f}%"'
+    if _has_interval(estimate):
+        place = f'x1="{100 * estimate.low:.2f}%" x2="{100 * estimate.high:.2f}%"'
         parts.append(f'<line class="range" {place} y1="8" y2="8"/>')
     return f'<svg class="interval" aria-hidden="true" focusable="false">{"".join(parts)}</svg>'
 
 
-def timeline(true: Sequence[float], said: Sequence[float], shown: int) -> str:
-    """Draw a clip's segments from left to right: what each gave the true class, below, and the class said, above.
+def _has_interval(estimate: Estimate) -> bool:
+    return not (math.isnan(estimate.low) or math.isnan(estimate.high))
+
+
+def timeline(below: Sequence[float], above: Sequence[float], marked: int) -> str:
+    """Draw the segments of a clip from left to right, with the probabilities of two classes in each.
 
     Parameters
     ----------
-    true, said : probability of each class per segment
-    shown : index of the segment that is pictured, which is underlined
+    below
+        Probability of the class that is drawn from the bottom, one per segment, 0..1.
+    above
+        Probability of the class that is drawn from the top, one per segment, 0..1.
+    marked
+        Index of the segment that is underlined.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
     """
     parts = []
-    for item, (below, above) in enumerate(zip(true, said, strict=True)):
-        x, width = 100 * item / len(true), 100 / len(true) - 1
-        boxes = (("room", 0.0, 24.0), ("right", 24 * (1 - below), 24 * below), ("wrong", 0.0, 24 * above))
+    for item, (low, high) in enumerate(zip(below, above, strict=True)):
+        x, width = 100 * item / len(below), 100 / len(below) - 1
+        boxes = (("room", 0.0, 24.0), ("below", 24 * (1 - low), 24 * low), ("above", 0.0, 24 * high))
         for kind, y, height in boxes:
             parts.append(f'<rect class="{kind}" x="{x:.2f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}"/>')
-        if item == shown:
-            parts.append(f'<rect class="here" x="{x:.2f}" y="26" width="{width:.2f}" height="2"/>')
+        if item == marked:
+            parts.append(f'<rect class="marked" x="{x:.2f}" y="26" width="{width:.2f}" height="2"/>')
     return (
         '<svg class="timeline" viewBox="0 0 100 28" preserveAspectRatio="none" role="img" '
-        f'aria-label="probabilities over {len(true)} segments">{"".join(parts)}</svg>'
+        f'aria-label="probabilities over {len(below)} segments">{"".join(parts)}</svg>'
     )

@@ -1,47 +1,60 @@
-"""What is known of leaks in the data behind a run: what the audit found, and what leaking would pretend."""
+"""What is known of leakage in the data of a run: the summary of the audit, and how much leakage inflates accuracy."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+
+from spectro.core.card import SplitFacts
+from spectro.core.data_folder import DataFolder
+from spectro.core.errors import SpectroError
+from spectro.data.audit import AuditSummary, read_audit
+from spectro.experiments.leakage import read_leakage
+from spectro.experiments.results import LeakageGap
 
 
-def known_leaks(data: Path | None, split: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `audit` and `leakage_gap` left in a data folder.
+@dataclass(frozen=True, kw_only=True)
+class Leakage:
+    """What `audit` and `leakage_gap` wrote into a data folder."""
+
+    audit: AuditSummary | None = None
+    """None where there was no audit."""
+    same_split: bool = False
+    """Whether the audit checked the split of the run."""
+    gaps: tuple[LeakageGap, ...] = ()
+    """One per way of splitting; none where it was not measured."""
+
+    @property
+    def sentence(self) -> str:
+        """How much leakage inflates accuracy; empty where it was not measured."""
+        accuracy = {gap.by: gap.segment_accuracy.value for gap in self.gaps}
+        if not {"segment", "group"} <= set(accuracy):
+            return ""
+        leaky, clean = (f"{100 * accuracy[by]:.0f}\N{NARROW NO-BREAK SPACE}%" for by in ("segment", "group"))
+        return (
+            f"How much leakage inflates accuracy: a random forest on the same spectrograms classifies {leaky} of the "
+            f"segments correctly when segments of one group may be in both training and test, and {clean} when they "
+            "may not."
+        )
+
+
+def known_leakage(data: DataFolder | None, split: SplitFacts, missing: list[str]) -> Leakage:
+    """Return what is known of leakage in a data folder.
 
     Parameters
     ----------
-    data : the folder, if it is at hand
-    split : the split as the card of a run names it
-
-    Returns
-    -------
-    `audit`: the summary of the audit, with `same_split`, whether it was held against this very split; None where there
-    was no audit. `gap`: per way of splitting, what `LeakageGap.to_dict` returns; None where it was not measured.
+    data
+        The folder, if it exists.
+    split
+        The split of the run.
+    missing
+        Takes the reason where a file could not be read.
     """
-    found = {"audit": _read(data, "audit.json"), "gap": _read(data, "leakage_gap.json")}
-    if found["audit"]:
-        found["audit"]["same_split"] = bool(found["audit"]["split"]) and found["audit"]["split"] == split.get("title")
-    return found
-
-
-def in_words(found: Mapping[str, Any]) -> str:
-    """Return what a leak would pretend, in one sentence; empty where it was not measured."""
-    gap = found["gap"]
-    if not gap:
-        return ""
-    torn, whole = (gap[by]["segment_accuracy"]["value"] for by in ("segment", "group"))
-    return (
-        "What a leak would pretend: a random forest on the same pictures gets "
-        f"{100 * torn:.0f}\N{NARROW NO-BREAK SPACE}% of the segments right where pieces of a group may stand on both "
-        f"sides, and {100 * whole:.0f}\N{NARROW NO-BREAK SPACE}% where they may not."
-    )
-
-
-def _read(data: Path | None, name: str) -> Any:
+    audit: AuditSummary | None = None
+    gaps: tuple[LeakageGap, ...] = ()
     try:
-        return None if data is None else json.loads((data / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        audit = read_audit(data) if data else None
+        gaps = (read_leakage(data) or ()) if data else ()
+    except SpectroError as error:
+        missing.append(f"Leakage is not shown: {error}.")
+    same_split = audit is not None and bool(audit.split) and audit.split == split.title
+    return Leakage(audit=audit, same_split=same_split, gaps=gaps)

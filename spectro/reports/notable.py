@@ -1,64 +1,73 @@
-"""The clips that say most about a model: its surest mistakes, its closest decisions, and the labels it doubts."""
+"""Notable clips of a run: its most confident errors, its closest decisions, and labels that may be wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spectro.core.errors import SpectroError
 from spectro.core.predictions import Predictions
-from spectro.evaluation.label_issues import LabelIssue, doubtful
-from spectro.reports.examples import Exhibit, exhibit, members_of
+from spectro.evaluation.label_issues import LabelIssue, label_issues_of
+from spectro.reports.examples import Example, ExampleFinder
 
-SHOWN = 6
+LISTED = 6
 """Clips in each list."""
 
 
-def extremes(
-    clips: Predictions, segments: Predictions | None = None, doubts: Sequence[LabelIssue] = ()
-) -> dict[str, list[Exhibit]]:
-    """Return three lists of at most `SHOWN` clips; a clip stands in the first that it fits.
+@dataclass(frozen=True, kw_only=True)
+class NotableExamples:
+    """Three lists of clips; a clip is in the first list that it fits."""
+
+    confident_errors: tuple[Example, ...]
+    """Misclassified clips with the highest confidence."""
+    lowest_margin: tuple[Example, ...]
+    """Clips whose two most probable classes are closest to each other."""
+    label_issues: tuple[Example, ...]
+    """Clips whose label may be wrong."""
+
+    def all(self) -> tuple[Example, ...]:
+        """Return the clips of all lists."""
+        return self.confident_errors + self.lowest_margin + self.label_issues
+
+
+def notable_examples(
+    clips: Predictions, segments: Predictions | None = None, issues: Sequence[LabelIssue] = ()
+) -> NotableExamples:
+    """Return three lists of at most `LISTED` clips each.
 
     Parameters
     ----------
-    clips : predictions per clip, all with known truth
-    segments : predictions of their segments
-    doubts : clips whose label is doubted, the most doubtful first
-
-    Returns
-    -------
-    `surest`: clips called a wrong class with the highest probability. `closest`: clips whose two most probable classes
-    are nearest to each other. `doubted`: clips whose label is doubted.
+    clips
+        Predictions per clip, all with known truth.
+    segments
+        Predictions of their segments.
+    issues
+        Clips whose label may be wrong, the most suspicious first.
     """
-    members = members_of(segments)
-    doubted = {one.clip: rank for rank, one in enumerate(doubts)}
+    finder = ExampleFinder(clips, segments)
+    ranks = {issue.clip: rank for rank, issue in enumerate(issues)}
     falling = np.sort(clips.probs, axis=1)[:, ::-1]
     wrong = np.flatnonzero(clips.predicted != clips.truth)
+    suspicious = [clips.ids.index(clip) for clip in ranks]
     orders: dict[str, Iterable[int]] = {
-        "surest": wrong[np.argsort(-falling[wrong, 0], kind="stable")].tolist(),
-        "closest": np.argsort(falling[:, 0] - falling[:, 1:2].max(axis=1, initial=0.0), kind="stable").tolist(),
-        "doubted": sorted((clips.ids.index(clip) for clip in doubted), key=lambda item: doubted[clips.ids[item]]),
+        "confident_errors": wrong[np.argsort(-falling[wrong, 0], kind="stable")].tolist(),
+        "lowest_margin": np.argsort(falling[:, 0] - falling[:, 1:2].max(axis=1, initial=0.0), kind="stable").tolist(),
+        "label_issues": suspicious,
     }
     taken: set[int] = set()
-    lists: dict[str, list[Exhibit]] = {}
+    lists: dict[str, tuple[Example, ...]] = {}
     for name, order in orders.items():
-        chosen = [item for item in order if item not in taken][:SHOWN]
+        chosen = [item for item in order if item not in taken][:LISTED]
         taken.update(chosen)
-        lists[name] = [
-            replace(
-                exhibit(clips, item, None if segments is None else segments.select(members.get(clips.ids[item], []))),
-                doubted=clips.ids[item] in doubted,
-            )
-            for item in chosen
-        ]
-    return lists
+        lists[name] = tuple(replace(finder.example(item), label_issue=clips.ids[item] in ranks) for item in chosen)
+    return NotableExamples(**lists)
 
 
-def doubts_of(clips: Predictions) -> tuple[tuple[LabelIssue, ...], str]:
-    """Return the doubted labels, or none and why they could not be looked for."""
+def issues_or_reason(clips: Predictions) -> tuple[tuple[LabelIssue, ...], str]:
+    """Return the label issues, or none and why they could not be looked for."""
     try:
-        return doubtful(clips), ""
+        return label_issues_of(clips), ""
     except SpectroError as error:
         return (), str(error)

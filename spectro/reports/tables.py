@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import fields
 
+from spectro.core.files import csv_text
 from spectro.core.registry import Registry
-from spectro.evaluation.compare import FIGURES
+from spectro.evaluation.results import Comparison, Estimate, ModelRow, PairTest, Scores, SystemFacts
 
-Format = Callable[[dict[str, Any]], str]
+Format = Callable[[Comparison], str]
 
 FORMATS: Registry[Format] = Registry("format")
-"""Ways to write what `compare`, `compare_recipes` or `Ranking.table` returned (`pairs` and `notes` may be missing)."""
+"""Ways to write a comparison as text."""
 
 TITLES = {
     "accuracy": "accuracy",
@@ -23,143 +23,151 @@ TITLES = {
     "roc_auc": "ROC-AUC",
     "log_loss": "log loss",
 }
-SHOWN = (
+COLUMNS = (
     ("clip", "accuracy"),
     ("clip", "macro_f1"),
     ("segment", "accuracy"),
     ("segment", "macro_f1"),
     ("clip", "roc_auc"),
 )
+"""Level and metric of each column."""
 SYSTEM = {
     "study": "study",
-    "figure": "the study's accuracy",
-    "seconds": "s a piece",
+    "reported": "accuracy in the study",
+    "seconds": "segment s",
     "seeds": "seeds",
     "train_auc": "train AUC",
     "fit_seconds": "fit s",
     "predict_ms": "predict ms",
     "note": "note",
-    "protocol": "the study's protocol",
+    "protocol": "protocol of the study",
 }
-"""What a table says of a system of the studies, beside what it says of any run, and under which title."""
+"""Facts of a system of the studies, in addition to those of any run, and their titles."""
 PAIR_COLUMNS = ("n", "groups", "only_first", "only_second", "p_mcnemar_holm", "p_bootstrap_holm", "needed")
+METRICS = tuple(field.name for field in fields(Scores))
 
 
 @FORMATS.add("md")
-def markdown(found: dict[str, Any]) -> str:
+def markdown(comparison: Comparison) -> str:
     """Return Markdown tables: models, then pairs, then notes."""
     blocks = []
-    for header, rows in _tables(found):
+    for header, rows in _tables(comparison):
         lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
         blocks.append("".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines))
-    return "\n".join([*blocks, *(note + "\n" for note in found.get("notes", ()))])
+    return "\n".join([*blocks, *(note + "\n" for note in comparison.notes)])
 
 
 @FORMATS.add("tex")
-def latex(found: dict[str, Any]) -> str:
+def latex(comparison: Comparison) -> str:
     """Return LaTeX tabulars for the booktabs package: models, then pairs; notes as comments."""
     blocks = []
-    for header, rows in _tables(found):
+    for header, rows in _tables(comparison):
         body = "".join("  " + " & ".join(map(_escape, row)) + r" \\" + "\n" for row in rows)
         head = "  " + " & ".join(map(_escape, header)) + r" \\" + "\n"
         columns = "l" + "r" * (len(header) - 1)
         blocks.append(
             f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n{head}  \\midrule\n{body}  \\bottomrule\n\\end{{tabular}}\n"
         )
-    return "\n".join([*blocks, *(f"% {note}\n" for note in found.get("notes", ()))])
+    return "\n".join([*blocks, *(f"% {note}\n" for note in comparison.notes)])
 
 
 @FORMATS.add("csv")
-def comma_separated(found: dict[str, Any]) -> str:
-    """Return one line per model and level, every figure with its interval in columns of its own."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
-    system = [*SYSTEM, "deviation", "epochs_cap"] if _systems(found) else []
-    writer.writerow(
-        [
-            "model",
-            "split",
-            "level",
-            "clips",
-            "groups",
-            "leaking_groups",
-            *figures,
-            *(["parameters", *system] if system else []),
-        ]
-    )
-    for model in found["models"]:
-        for level in ("segment", "clip"):
-            if level in model:
-                values = [model[level][name][end] for name in FIGURES for end in ("value", "low", "high")]
-                more = [model["parameters"], *(model["system"][name] for name in system)] if system else []
-                facts = [model["clips"], model["groups"], model.get("leaking_groups")]
-                writer.writerow([model["name"], model["split"], level, *facts, *values, *more])
-    return text.getvalue()
+def comma_separated(comparison: Comparison) -> str:
+    """Return one line per model and level, every metric with its interval in columns of its own."""
+    facts = (*SYSTEM, "deviation", "epochs_cap") if _are_systems(comparison) else ()
+    metrics = [f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")]
+    header = ["model", "split", "level", "clips", "groups", "leaking_groups", *metrics]
+    rows: list[list[object]] = []
+    for model in comparison.models:
+        for level, scores in (("segment", model.segment), ("clip", model.clip)):
+            if scores is None:
+                continue
+            estimates = [getattr(scores, name) for name in METRICS]
+            values = [_csv_value(value) for one in estimates for value in (one.value, one.low, one.high)]
+            more = [model.parameters, *(getattr(model.system, name) for name in facts)] if facts else []
+            row = [model.name, model.split, level, model.clips, model.groups, model.leaking_groups, *values, *more]
+            rows.append(row)
+    return csv_text([*header, *(["parameters", *facts] if facts else [])], rows)
 
 
 @FORMATS.add("json")
-def json_text(found: dict[str, Any]) -> str:
-    """Return everything, as it is."""
-    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def json_text(comparison: Comparison) -> str:
+    """Return everything as JSON."""
+    return json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def p_value(value: float) -> str:
-    """Return `0.012`, and `<0.001` for what three digits would call impossible."""
+    """Return a p-value with three digits, `<0.001` where that would round to 0, and `n/a` for nan."""
+    if math.isnan(value):
+        return "n/a"
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
-def _tables(found: dict[str, Any]) -> Iterator[tuple[list[str], list[list[str]]]]:
-    header = ["model", "split", "clips", "groups", "both sides", *(f"{level} {TITLES[name]}" for level, name in SHOWN)]
-    header += ["parameters", *SYSTEM.values()] if _systems(found) else []
-    yield (
-        header,
-        [
-            [
-                model["name"],
-                model["split"],
-                str(model["clips"]),
-                str(model["groups"]),
-                _plain(model.get("leaking_groups")),
-                *(_figure(model[level][name], name) if level in model else "" for level, name in SHOWN),
-                *([_plain(model["parameters"]), *map(_plain, _said(model["system"]))] if _systems(found) else []),
-            ]
-            for model in found["models"]
-        ],
-    )
-    if found.get("pairs"):
+def _tables(comparison: Comparison) -> Iterator[tuple[list[str], list[list[str]]]]:
+    systems = _are_systems(comparison)
+    titles = [f"{level} {TITLES[name]}" for level, name in COLUMNS]
+    header = ["model", "split", "clips", "groups", "leaking groups", *titles]
+    header += ["parameters", *SYSTEM.values()] if systems else []
+    yield header, [_model_cells(model, systems) for model in comparison.models]
+    if comparison.pairs:
         yield (
             ["pair", "difference", *(column.replace("_", " ") for column in PAIR_COLUMNS)],
-            [
-                [f"{row['first']} - {row['second']}", _figure(row["difference"], "accuracy")]
-                + [(p_value if column.startswith("p_") else _plain)(row[column]) for column in PAIR_COLUMNS]
-                for row in found["pairs"]
-            ],
+            [_pair_cells(pair) for pair in comparison.pairs],
         )
 
 
-def _systems(found: dict[str, Any]) -> bool:
-    """Tell whether the models are systems of the studies."""
-    return all("system" in model for model in found["models"])
+def _model_cells(model: ModelRow, systems: bool) -> list[str]:
+    levels = {"segment": model.segment, "clip": model.clip}
+    estimates = [
+        None if (scores := levels[level]) is None else (getattr(scores, name), name) for level, name in COLUMNS
+    ]
+    return [
+        model.name,
+        model.split,
+        str(model.clips),
+        str(model.groups),
+        str(model.leaking_groups),
+        *("" if one is None else _with_interval(*one) for one in estimates),
+        *([_plain(model.parameters), *_system_cells(model.system)] if systems and model.system else []),
+    ]
 
 
-def _said(system: dict[str, Any]) -> Iterator[float | int | str | None]:
-    """Yield what the table shows of a system, the study's accuracy in percent like ours."""
+def _system_cells(system: SystemFacts) -> Iterator[str]:
+    """Yield the facts of a system, the study's accuracy in percent like ours."""
     for name in SYSTEM:
-        value = system[name]
-        yield 100 * value if name == "figure" and value is not None else value
+        value = getattr(system, name)
+        yield _plain(100 * value if name == "reported" and value is not None else value)
+
+
+def _pair_cells(pair: PairTest) -> list[str]:
+    values = [(column, getattr(pair, column)) for column in PAIR_COLUMNS]
+    return [
+        f"{pair.first} - {pair.second}",
+        _with_interval(pair.difference, "accuracy"),
+        *((p_value if column.startswith("p_") else _plain)(value) for column, value in values),
+    ]
+
+
+def _are_systems(comparison: Comparison) -> bool:
+    """Return whether the models are systems of the studies."""
+    return all(model.system is not None for model in comparison.models)
 
 
 def _plain(value: float | int | str | None) -> str:
-    """Return a number of four digits, or the text as it is."""
+    """Return a number with four digits, or the text as it is."""
     return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
 
 
-def _figure(figure: dict[str, float | None], name: str) -> str:
+def _csv_value(value: float) -> float | str:
+    return "" if math.isnan(value) else value
+
+
+def _with_interval(estimate: Estimate, name: str) -> str:
     """Return `61.2 [55.0, 66.1]`; shares in percent, AUC and losses as they are."""
     scale, digits = (1, 3) if name in ("roc_auc", "log_loss") else (100, 1)
-    value, low, high = ("-" if v is None else f"{v * scale:.{digits}f}" for v in figure.values())
-    return value if figure["low"] is None else f"{value} [{low}, {high}]"
+    values = (estimate.value, estimate.low, estimate.high)
+    value, low, high = ("-" if math.isnan(one) else f"{one * scale:.{digits}f}" for one in values)
+    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
 def _escape(text: str) -> str:

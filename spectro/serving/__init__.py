@@ -1,1 +1,1 @@
-"""Serving: a finished run answers about audio files."""
+"""Serving: publish a finished run, and later answer over HTTP."""

@@ -1,1 +1,1 @@
-"""Training: pictures to batches, a frozen stage from cache, fine-tuning, and the bundle that travels."""
+"""Training: networks (frozen stage, fine-tuning, from scratch) and classical models, each left as a run folder."""

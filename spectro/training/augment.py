@@ -1,14 +1,13 @@
-"""Spectrogram-safe augmentation: masking, rolling in time, gain, contrast, noise and small shifts; never flips."""
+"""Spectrogram-safe augmentation: masking, rolling in time, gain, contrast, noise, small shifts and mixing; no flips."""
 
 from __future__ import annotations
 
 import albumentations as A
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Pictures = NDArray[np.uint8]
+from spectro.core.arrays import Image, Items
 
 
 def _light(bands: int, frames: int) -> list[A.BasicTransform]:
@@ -42,51 +41,72 @@ PRESETS = {"light": _light, "strong": _strong}
 
 
 class Augment:
-    """Augment pictures; the same seed, item and epoch always give the same picture, whatever came before."""
+    """Augment spectrograms; the same seed, item and epoch always give the same image, whatever came before.
+
+    Parameters
+    ----------
+    preset
+        `none`, or a name in `PRESETS`.
+    seed
+        Seed of all transforms.
+    shape
+        Bands and frames of an image.
+    """
 
     def __init__(self, preset: str, seed: int, shape: tuple[int, int]) -> None:
         self.transform = A.Compose(PRESETS[preset](*shape)) if preset != "none" else None
         self.seed = seed
 
-    def __call__(self, pictures: Pictures, items: NDArray[np.int64], epoch: int) -> Pictures:
-        """Return augmented copies of `pictures` `[batch, bands, frames]`, which are the `items` of the data."""
+    def __call__(self, images: Image, items: Items, epoch: int) -> Image:
+        """Return augmented copies of `images` `[batch, bands, frames]`, which are the `items` of the data."""
         if self.transform is None:
-            return pictures
-        return np.stack([self._one(p, int(item), epoch) for p, item in zip(pictures, items, strict=True)])
+            return images
+        return np.stack([self._one(image, int(item), epoch) for image, item in zip(images, items, strict=True)])
 
-    def _one(self, picture: Pictures, item: int, epoch: int) -> Pictures:
+    def _one(self, image: Image, item: int, epoch: int) -> Image:
         rng = np.random.default_rng([self.seed, epoch, item])
-        rolled = np.roll(picture, rng.integers(picture.shape[1]), axis=1)
+        rolled = np.roll(image, rng.integers(image.shape[1]), axis=1)
         assert self.transform is not None
         self.transform.set_random_seed(int(rng.integers(2**31)))
-        changed: Pictures = self.transform(image=rolled)["image"]
-        return changed
+        augmented: Image = self.transform(image=rolled)["image"]
+        return augmented
 
 
-def mix(x: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Mix each picture with another of the batch: by level (mixup), or in half of the batches by joining in time.
+def mix(x: Tensor, targets: Tensor, *, mixup: float, cutmix: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Combine each spectrogram with another of the batch: weighted sum (mixup), or joined along time (CutMix).
 
     Parameters
     ----------
     x
         `[batch, 1, bands, frames]`.
     targets
-        `[batch, classes]`, probabilities; mixed in the same proportion.
-    alpha
-        of the Beta distribution that the share is drawn from.
+        Probabilities, `[batch, classes]`; combined in the same proportion.
+    mixup, cutmix
+        Alphas of the Beta distributions that the share is drawn from; 0 = never. With both, one of the two is chosen
+        by chance for the whole batch.
     rng
-        source of the shares and the pairing.
+        Source of the shares and the pairing.
+
+    Returns
+    -------
+    tuple[Tensor, Tensor]
+        Combined `x` and `targets`; unchanged if both alphas are 0.
 
     Notes
     -----
     Zhang et al., "mixup: Beyond empirical risk minimization", 2018; Yun et al., "CutMix", 2019, here along time only,
     so that every frame keeps all of its frequencies.
     """
+    if not mixup and not cutmix:
+        return x, targets
+    alpha = mixup or cutmix
     share = float(rng.beta(alpha, alpha))
     partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-    if rng.random() < 0.5:
+    if mixup and (not cutmix or rng.random() < 0.5):
         x = share * x + (1 - share) * x[partner]
     else:
+        if cutmix != alpha:
+            share = float(rng.beta(cutmix, cutmix))
         frames = round(share * x.shape[-1])
         share = frames / x.shape[-1]
         x = torch.cat([x[..., :frames], x[partner][..., frames:]], dim=-1)

@@ -1,4 +1,4 @@
-"""Where training runs: the device, its arithmetic, one process or several, and what is said when one of them fails."""
+"""Device, arithmetic and processes of a training, and one clear message when one of them fails."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch
 from lightning_fabric.strategies.ddp import DDPStrategy
 from safetensors import SafetensorError
 
-from spectro.core.errors import RunError, SpectroError
+from spectro.core.errors import RunError, SpectroError, StorageError
 from spectro.core.runs import Run
+from spectro.inference.torch_classifier import resolve_device
 from spectro.training.checkpoint import load_checkpoint
 
 Outcome = TypeVar("Outcome")
@@ -24,23 +25,32 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp16": "16-mixed",
 }
 PATIENCE = timedelta(days=1)
-"""How long processes wait for the first one, which alone fills caches; `torchrun` ends them sooner if it dies."""
+"""How long processes wait for rank zero, which alone fills caches; `torchrun` ends them sooner if it dies."""
 
 
 def set_up(device: str, precision: str) -> lightning_fabric.Fabric:
-    """Return the device, its arithmetic, and one process, or as many as `torchrun` started."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    """Return the device with its arithmetic, in one process or as many as `torchrun` started.
+
+    Parameters
+    ----------
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+    precision
+        `auto`, `fp32`, `bf16` or `fp16`; `auto` is bf16 on GPUs that have it, else fp16 on GPUs, fp32 elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        this machine has no such device.
+    """
+    kind, _, number = resolve_device(device).partition(":")
     if precision == "auto":
-        precision = "fp32" if device != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if device == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")  # TF32
+        precision = "fp32" if kind != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = lightning_fabric.Fabric(
-        accelerator=device,
-        devices=local,
+        accelerator=kind,
+        devices=[int(number)] if number and processes == 1 else local,
         num_nodes=processes // local,
         strategy=DDPStrategy(timeout=PATIENCE) if processes > 1 else "auto",
         precision=PRECISIONS[precision],
@@ -49,38 +59,58 @@ def set_up(device: str, precision: str) -> lightning_fabric.Fabric:
     return fabric
 
 
+@contextmanager
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
+    """On a GPU, let cuDNN choose its fastest algorithms and multiply in TF32; afterwards all flags are as before."""
+    if device.type != "cuda":
+        yield
+        return
+    benchmark, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
+        torch.set_float32_matmul_precision(precision)
+
+
 def on_rank_zero(fabric: lightning_fabric.Fabric, work: Callable[[], Outcome]) -> Outcome:
-    """Return what `work` gives on the first process to all of them; its error is raised in all of them."""
+    """Return in all processes what `work` returns on rank zero; its error is raised in all of them."""
     if fabric.world_size == 1:
         return work()
-    done: Outcome | SpectroError | None = None
+    outcome: Outcome | SpectroError | None = None
     if fabric.is_global_zero:
         try:
-            done = work()
+            outcome = work()
         except SpectroError as error:
-            done = error
-    done = fabric.broadcast(done)
-    if isinstance(done, SpectroError):
-        raise done
-    return done  # type: ignore[return-value]  # broadcast: the first one's
+            outcome = error
+    outcome = fabric.broadcast(outcome)
+    if isinstance(outcome, SpectroError):
+        raise outcome
+    return outcome  # type: ignore[return-value]  # broadcast: rank zero's
 
 
 @contextmanager
 def reporting_failures(fabric: lightning_fabric.Fabric, run: Run) -> Iterator[None]:
-    """Let an interruption, a machine that fails, or a process that is gone, say what is kept of the run."""
+    """Turn an interruption, a failing machine or a lost process into one line that names what is kept of the run."""
     try:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"after {_finished(run)} of {run.path}") from None
+    except StorageError as error:
+        raise StorageError(f"{error}; {_kept(run)}") from None
     except (OSError, MemoryError, SafetensorError, RuntimeError) as error:
-        what = str(error) or "the memory is full"
-        if isinstance(error, torch.distributed.DistError) or "gloo" in what:
-            what = "another of its processes is gone"
+        reason = str(error) or "the memory is full"
+        if isinstance(error, torch.distributed.DistError) or "gloo" in reason:
+            reason = "another of its processes is gone"
         elif isinstance(error, RuntimeError):
             raise
-        raise RunError(
-            f"training stopped: {what}; {run.path} keeps {_finished(run)}, and the same command goes on from there"
-        ) from error
+        raise RunError(f"training stopped: {reason}; {_kept(run)}") from error
+
+
+def _kept(run: Run) -> str:
+    return f"{run.path} keeps {_finished(run)}, and the same command resumes from there"
 
 
 def _finished(run: Run) -> str:

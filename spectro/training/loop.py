@@ -1,4 +1,4 @@
-"""The training loop, in plain sight: one stage after another, epoch by epoch, resumable at each epoch's end."""
+"""The training loop, in plain sight: one stage, epoch by epoch, resumable at each epoch's end."""
 
 from __future__ import annotations
 
@@ -10,75 +10,105 @@ from typing import Any
 
 import lightning_fabric
 import numpy as np
-import timm.optim
-import timm.scheduler
 import timm.utils
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from spectro.core.arrays import Floats32, Items
 from spectro.core.config import FinetuneConfig
 from spectro.core.errors import RunError
-from spectro.inference.batches import Batches, Clock, Items, predict_logits
+from spectro.inference.batches import Batches, Clock, predict_logits
 from spectro.training.augment import mix
+from spectro.training.optimizer import Schedule, make_optimizer, make_schedule
+from spectro.training.progress import EpochResult, Progress, ValidationScores
+from spectro.training.seeds import seeded
 
-Row = dict[str, Any]
 FOCAL_GAMMA = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stretch of training: what is trained, on what, for how long."""
+    """One part of a training: which layers are trained, on what, for how long."""
 
     name: str
     """`frozen`, `finetune` or `scratch`."""
     module: nn.Module
-    """Everything that is trained; from a batch of `train` to logits."""
-    groups: list[dict[str, Any]]
-    """Parameter groups of the optimizer."""
+    """Everything that is trained; from a batch to logits."""
     epochs: int
     """Number of epochs."""
     lr: float
     """Highest learning rate."""
-    train: Callable[[int], Batches]
-    """Batches of an epoch."""
+    train: tuple[Batches, ...]
+    """Batches for training; each epoch takes the next of them in turn."""
     plain: Batches
     """Batches without augmentation, for validation."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each layer to the one before it."""
     keep_eval: tuple[nn.Module, ...] = ()
     """Parts that stay in evaluation mode (frozen batch normalization)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is learned: the items of each fold, their classes, and how a state is judged."""
+    """What is learned: items with their classes, and how a state of the model is scored."""
 
     train: Items
-    val: Items
+    """Items to train on."""
     truth: Items
     """`[items]`, class of every item of the data."""
     classes: int
     """Number of classes."""
-    class_weights: Tensor | None
-    score: Callable[[NDArray[np.float32]], Row]
-    """From the logits of `val` to `val_loss`, `val_clip_f1`, ..."""
+    val: Items = field(default_factory=lambda: np.array([], np.int64))
+    """Items to validate on, if any."""
+    score: Callable[[Floats32], ValidationScores] | None = None
+    """From the logits of `val` to their scores; needed with `val`."""
+    class_weights: Tensor | None = None
+    """`[classes]`, weights in the loss."""
 
 
 @dataclass
-class Progress:
-    """Where a training stands: everything, beside the seeds, that an interrupted one needs to go on."""
+class _Training:
+    """What the epochs of one stage share."""
 
-    stage: str = ""
-    epoch: int = 0
-    states: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_score: list[float] = field(default_factory=lambda: [-math.inf])
-    best_epoch: int = 0
-    since_best: int = 0
-    history: list[Row] = field(default_factory=list)
-    seconds: float = 0.0
-    """What it has taken up to the last saved epoch, in one sitting or several."""
+    fabric: lightning_fabric.Fabric
+    stage: Stage
+    task: Task
+    config: FinetuneConfig
+    module: Any
+    """The stage's module, wrapped by Fabric."""
+    optimizer: Any
+    """The optimizer, wrapped by Fabric."""
+    schedule: Schedule
+    average: timm.utils.ModelEmaV3 | None
+    """Moving average of the weights, if one is kept."""
+    steps: int
+    """Steps of an epoch."""
+    micro: int
+    """Segments of a batch that are computed at once."""
+    log: Callable[[str], None]
+
+    @property
+    def result(self) -> nn.Module:
+        """The weights that are validated and kept."""
+        return self.stage.module if self.average is None else self.average.module
+
+    def parts(self) -> dict[str, Any]:
+        """Return by name what a checkpoint must hold the state of."""
+        parts = {"module": self.stage.module, "optimizer": self.optimizer, "schedule": self.schedule}
+        return parts if self.average is None else {**parts, "average": self.average.module}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Epoch:
+    """What the training steps of one epoch gave."""
+
+    lr: float
+    loss: float
+    accuracy: float
+    seconds: float
+    clock: Clock
 
 
 def fit(
@@ -86,134 +116,218 @@ def fit(
     stage: Stage,
     task: Task,
     config: FinetuneConfig,
-    progress: Progress,
+    progress: Progress | None = None,
     *,
-    save: Callable[[Progress], None],
-    tick: Callable[[int], None],
-    tell: Callable[[str], None],
-) -> None:
+    save: Callable[[Progress], None] = lambda _: None,
+    tick: Callable[[int], None] = lambda _: None,
+    log: Callable[[str], None] = print,
+) -> Progress:
     """Train one stage from where `progress` stands; `stage.module` ends with its best weights.
 
     The best epoch is that of the highest macro-F1 of the validation clips, then of the lowest validation loss; without
-    a validation fold it is the last. Each stage is judged by its own epochs: on few validation clips one lucky epoch of
-    the frozen stage would else outlive a whole fine-tuning.
+    a validation subset it is the last. Each stage is scored by its own epochs: otherwise a lucky epoch of the frozen
+    stage would be kept over all fine-tuned ones.
 
-    Several processes share each batch, so that they take the steps that one would take; the first one judges and saves.
+    Several processes share each batch, so that they take the steps that one would take; rank zero validates and saves.
+
+    Parameters
+    ----------
+    fabric
+        Device, precision and processes, from `devices.set_up`.
+    stage
+        What is trained, and on what.
+    task
+        What is learned.
+    config
+        Optimizer, loss and mixing; the stage decides about epochs and learning rate.
+    progress
+        Where an interrupted training stands; it is changed. None starts a new one.
+    save
+        Called on rank zero after each epoch.
+    tick
+        Called with the number of items after each step.
+    log
+        Called with a line of text when a batch does not fit into memory.
+
+    Returns
+    -------
+    Progress
+        Where the training stands, with its history.
 
     Raises
     ------
     RunError
         the loss is no longer a number, or a process's share of a batch does not fit into memory.
     """
-    micro = stage.plain.batch_size
-    share = slice(fabric.global_rank, None, fabric.world_size)
+    progress = progress or Progress()
+    training = _begin(fabric, stage, task, config, log)
+    _resume(training, progress)
+    began = time.perf_counter()
+    while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
+        epoch = _train_epoch(training, progress.epoch, tick)
+        scores = _validate(training)
+        now = time.perf_counter()
+        result = EpochResult(
+            epoch=len(progress.history) + 1,
+            stage=stage.name,
+            lr=epoch.lr,
+            train_loss=epoch.loss,
+            train_accuracy=epoch.accuracy,
+            val=scores,
+            seconds=now - began,
+            seconds_steps=epoch.seconds,
+            seconds_loading=epoch.clock.loading,
+            seconds_waiting=epoch.clock.waiting,
+        )
+        began = now  # so that saving counts, in the next epoch
+        if isinstance(training.schedule, ReduceLROnPlateau):
+            training.schedule.step(result.score[0])
+        _advance(training, progress, result)
+        if fabric.is_global_zero:
+            save(progress)
+        fabric.barrier()
+    stage.module.load_state_dict(progress.best)
+    return progress
+
+
+def _begin(
+    fabric: lightning_fabric.Fabric, stage: Stage, task: Task, config: FinetuneConfig, log: Callable[[str], None]
+) -> _Training:
+    """Make optimizer, schedule and moving average."""
     steps = len(stage.plain.split(task.train))
-    optimizer = timm.optim.create_optimizer_v2(stage.groups, opt="adamw", lr=stage.lr, weight_decay=0.0)
-    schedule = _schedule(optimizer, stage, config, steps)
-    module, optimizer = fabric.setup(stage.module, optimizer)
-    average = timm.utils.ModelEmaV3(stage.module, decay=config.ema, use_warmup=True) if config.ema else None
-    parts: dict[str, Any] = {"module": stage.module, "optimizer": optimizer, "schedule": schedule}
-    parts |= {"average": average.module} if average else {}
+    optimizer = make_optimizer(stage.module, config, lr=stage.lr, layer_decay=stage.layer_decay)
+    schedule = make_schedule(optimizer, config, epochs=stage.epochs, steps=steps)
+    module, wrapped = fabric.setup(stage.module, optimizer)
+    decay = config.ema_decay
+    return _Training(
+        fabric=fabric,
+        stage=stage,
+        task=task,
+        config=config,
+        module=module,
+        optimizer=wrapped,
+        schedule=schedule,
+        average=timm.utils.ModelEmaV3(stage.module, decay=decay, use_warmup=True) if decay else None,
+        steps=steps,
+        micro=stage.plain.batch_size,
+        log=log,
+    )
+
+
+def _resume(training: _Training, progress: Progress) -> None:
+    """Load the states of an interrupted stage, or begin the stage."""
+    stage = training.stage
     if progress.stage == stage.name:
-        for name, part in parts.items():
+        for name, part in training.parts().items():
             part.load_state_dict(progress.states[name])
     else:
         progress.stage, progress.epoch, progress.since_best = stage.name, 0, 0
-        progress.best, progress.best_score = _copy(stage.module), [-math.inf]
+        progress.best, progress.best_score = _copy(stage.module), (-math.inf,)
 
-    began = time.perf_counter()
-    while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
-        clock, epoch = Clock(), progress.epoch
-        rng = np.random.default_rng([config.seed, epoch, fabric.global_rank])
-        torch.manual_seed(int(rng.integers(2**62)))
-        module.train()
-        for part in stage.keep_eval:
-            part.eval()
-        batches, order = stage.train(epoch), _order(task, config, epoch)
-        sizes = map(len, batches.split(order))
-        losses, correct, stepping = 0.0, 0.0, time.perf_counter()
+
+def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -> _Epoch:
+    """Take all steps of one epoch, with random numbers that depend on seed, epoch and process alone."""
+    fabric, stage, task, config = training.fabric, training.stage, training.task, training.config
+    rng = np.random.default_rng([config.seed, epoch, fabric.global_rank])
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    training.module.train()
+    for part in stage.keep_eval:
+        part.eval()
+    batches, order, clock = stage.train[epoch % len(stage.train)], _order(task, config, epoch), Clock()
+    sizes = map(len, batches.split(order))
+    losses, correct, began = 0.0, 0.0, time.perf_counter()
+    with seeded(int(rng.integers(2**62)), fabric.device):
         for step, (size, (items, x)) in enumerate(
             zip(sizes, batches(order, epoch, clock=clock, share=share), strict=True)
         ):
             targets = _targets(torch.from_numpy(task.truth[items]).to(x.device), task.classes, config)
-            if config.mixup and x.shape[-1] > 1:
-                x, targets = mix(x, targets, config.mixup, rng)
+            if x.shape[-1] > 1:
+                x, targets = mix(x, targets, mixup=config.mixup, cutmix=config.cutmix, rng=rng)
             weight = len(items) * fabric.world_size / size  # the gradients of all processes are averaged as equals
-            while True:  # a batch that does not fit is halved until it does
-                try:
-                    loss, logits = _backward(fabric, module, x, targets, task.class_weights, config, weight, micro)
-                    break
-                except torch.OutOfMemoryError:
-                    if micro == 1:
-                        raise
-                    if fabric.world_size > 1:  # the others would wait for gradients that never come
-                        raise RunError("a share of a batch did not fit into memory: lower --batch-size") from None
-                    optimizer.zero_grad(set_to_none=True)
-                    torch.cuda.empty_cache()
-                    micro = math.ceil(micro / 2)
-                    tell(f"a batch did not fit into memory: {micro} segments at a time from here, gradients added up")
+            loss, logits = _gradients(training, x, targets, weight)
             if not math.isfinite(loss):
                 raise RunError(
                     f"the loss became {loss} in epoch {epoch + 1} of stage '{stage.name}'; the last good state is "
                     "kept: lower the learning rate (--lr, --finetune-lr) and start again in a new --out"
                 )
-            if config.clip_norm:
-                fabric.clip_gradients(module, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-            if not isinstance(schedule, ReduceLROnPlateau):
-                schedule.step_update(epoch * steps + step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if average:
-                average.update(stage.module)
+            _update(training, epoch * training.steps + step)
             losses += loss * len(items)
             correct += int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
             tick(size)
-        stepping = time.perf_counter() - stepping - clock.waiting
-        losses, correct = _summed(fabric, losses, correct)
-        row: Row = {
-            "epoch": len(progress.history) + 1,
-            "stage": stage.name,
-            "lr": max(group["lr"] for group in optimizer.param_groups),
-            "train_loss": losses / len(order),
-            "train_accuracy": correct / len(order),
-        }
-        judged = average.module if average else stage.module
-        if len(task.val) and fabric.is_global_zero:
-            with fabric.autocast():
-                row |= task.score(predict_logits(judged, stage.plain, task.val))
-        row = fabric.broadcast(row)
-        score = [row["val_clip_f1"], -row["val_loss"]] if len(task.val) else [float(row["epoch"])]
-        if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(score[0])
-        now = time.perf_counter()
-        row |= {"seconds": now - began, "seconds_steps": stepping}
-        row |= {"seconds_loading": clock.loading, "seconds_waiting": clock.waiting}
-        progress.history.append(row)
-        began = now  # so that saving counts, in the next epoch
-        progress.epoch, progress.since_best = epoch + 1, progress.since_best + 1
-        if score > progress.best_score:
-            progress.best, progress.best_score = _copy(average.module if average else stage.module), score
-            progress.best_epoch, progress.since_best = row["epoch"], 0
-        progress.states = {name: part.state_dict() for name, part in parts.items()}
-        if fabric.is_global_zero:
-            save(progress)
-        fabric.barrier()
-    stage.module.load_state_dict(progress.best)
+    seconds = time.perf_counter() - began - clock.waiting
+    losses, correct = _summed(fabric, losses, correct)
+    lr = max(group["lr"] for group in training.optimizer.param_groups)
+    return _Epoch(lr=lr, loss=losses / len(order), accuracy=correct / len(order), seconds=seconds, clock=clock)
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, stage: Stage, config: FinetuneConfig, steps: int
-) -> timm.scheduler.scheduler.Scheduler | ReduceLROnPlateau:
-    warm = round(config.warmup * stage.epochs * steps)
-    if config.schedule == "plateau":
-        return ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=max(1, config.patience // 2))
-    if config.schedule == "constant":
-        forever = stage.epochs * steps + 1
-        return timm.scheduler.StepLRScheduler(optimizer, decay_t=forever, warmup_t=warm, t_in_epochs=False)
-    length = max(1, stage.epochs * steps - warm)
-    return timm.scheduler.CosineLRScheduler(
-        optimizer, t_initial=length, warmup_t=warm, warmup_prefix=True, t_in_epochs=False
-    )
+def _gradients(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[float, Tensor]:
+    """Compute the gradients of one batch, in halves as long as it does not fit; return its mean loss and logits."""
+    while True:
+        try:
+            return _backward(training, x, targets, weight)
+        except torch.OutOfMemoryError:
+            if training.micro == 1:
+                raise
+            if training.fabric.world_size > 1:  # the others would wait for gradients that never come
+                raise RunError("a share of a batch did not fit into memory: lower --batch-size") from None
+            training.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            training.micro = math.ceil(training.micro / 2)
+            training.log(
+                f"a batch did not fit into memory: {training.micro} segments at a time from here, gradients added up"
+            )
+
+
+def _backward(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[float, Tensor]:
+    """Add up the gradients of `weight` times one batch, `micro` segments at a time; return its mean loss and logits."""
+    total, logits, micro = 0.0, [], training.micro
+    for start in range(0, len(x), micro):
+        part, wanted = x[start : start + micro], targets[start : start + micro]
+        out = training.module(part).float()
+        if training.config.balance == "focal":
+            log = F.log_softmax(out, dim=1)
+            loss = -(wanted * (1 - log.exp()) ** FOCAL_GAMMA * log).sum(dim=1).mean()
+        else:
+            loss = F.cross_entropy(out, wanted, weight=training.task.class_weights)
+        share = len(part) / len(x)
+        training.fabric.backward(loss * (share * weight))
+        total += loss.item() * share
+        logits.append(out.detach())
+    return total, torch.cat(logits)
+
+
+def _update(training: _Training, step: int) -> None:
+    """Clip the gradients and change the weights by them; `step` counts from the beginning of the stage."""
+    config, optimizer = training.config, training.optimizer
+    if config.grad_clip:
+        training.fabric.clip_gradients(training.module, optimizer, max_norm=config.grad_clip, error_if_nonfinite=False)
+    if not isinstance(training.schedule, ReduceLROnPlateau):
+        training.schedule.step_update(step)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    if training.average:
+        training.average.update(training.stage.module)
+
+
+def _validate(training: _Training) -> ValidationScores | None:
+    """Return in all processes the scores that rank zero computes; None without a validation subset."""
+    fabric, task = training.fabric, training.task
+    scores = None
+    if len(task.val) and fabric.is_global_zero:
+        assert task.score is not None, "a task with validation items has a score"
+        with fabric.autocast():
+            scores = task.score(predict_logits(training.result, training.stage.plain, task.val))
+    return fabric.broadcast(scores)
+
+
+def _advance(training: _Training, progress: Progress, result: EpochResult) -> None:
+    """Note a finished epoch, and its weights if they are the best of the stage."""
+    progress.history.append(result)
+    progress.epoch, progress.since_best = progress.epoch + 1, progress.since_best + 1
+    if result.score > progress.best_score:
+        progress.best, progress.best_score = _copy(training.result), result.score
+        progress.best_epoch, progress.since_best = result.epoch, 0
+    progress.states = {name: part.state_dict() for name, part in training.parts().items()}
 
 
 def _order(task: Task, config: FinetuneConfig, epoch: int) -> Items:
@@ -230,39 +344,13 @@ def _targets(truth: Tensor, classes: int, config: FinetuneConfig) -> Tensor:
     return F.one_hot(truth, classes) * (1 - config.label_smoothing) + config.label_smoothing / classes
 
 
-def _backward(
-    fabric: lightning_fabric.Fabric,
-    module: Any,
-    x: Tensor,
-    targets: Tensor,
-    weights: Tensor | None,
-    config: FinetuneConfig,
-    weight: float,
-    micro: int,
-) -> tuple[float, Tensor]:
-    """Add up the gradients of `weight` times one batch, `micro` segments at a time; return its mean loss and logits."""
-    total, logits = 0.0, []
-    for start in range(0, len(x), micro):
-        part, wanted = x[start : start + micro], targets[start : start + micro]
-        out = module(part).float()
-        if config.balance == "focal":
-            log = F.log_softmax(out, dim=1)
-            loss = -(wanted * (1 - log.exp()) ** FOCAL_GAMMA * log).sum(dim=1).mean()
-        else:
-            loss = F.cross_entropy(out, wanted, weight=weights)
-        share = len(part) / len(x)
-        fabric.backward(loss * (share * weight))
-        total += loss.item() * share
-        logits.append(out.detach())
-    return total, torch.cat(logits)
-
-
 def _summed(fabric: lightning_fabric.Fabric, *values: float) -> list[float]:
     """Add each value up over all processes."""
     if fabric.world_size == 1:
         return list(values)
-    together: Any = fabric.all_reduce(torch.tensor(values, dtype=torch.float64, device=fabric.device), reduce_op="sum")
-    return [float(value) for value in together]
+    tensor = torch.tensor(values, dtype=torch.float64, device=fabric.device)
+    total: Any = fabric.all_reduce(tensor, reduce_op="sum")
+    return [float(value) for value in total]
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

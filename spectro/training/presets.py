@@ -1,33 +1,47 @@
-"""Settings by name, and the settings of a run that is there, to train another one like it."""
+"""Training settings by name, and those of a finished run, to train another one like it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import RunError
 from spectro.core.runs import Run
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"epochs": 20, "finetune_epochs": 0},
+PRESETS: Mapping[str, Mapping[str, int]] = {
+    "quick": {"frozen_epochs": 20, "epochs": 0},
     "standard": {},
-    "thorough": {"epochs": 80, "views": 4, "finetune_epochs": 24},
+    "thorough": {"frozen_epochs": 80, "views": 4, "epochs": 24},
 }
-"""By name, the fields of `FinetuneConfig` that differ from its defaults: `FinetuneConfig(**PRESETS["thorough"])`."""
+"""By name, the fields of `FinetuneConfig` that differ from its defaults."""
+
+
+def preset(name: str) -> FinetuneConfig:
+    """Return the settings of a preset, one of `PRESETS`."""
+    return FinetuneConfig.from_dict(PRESETS[name])
 
 
 def settings_of(run: Run | Path | str) -> tuple[ModelConfig, FinetuneConfig, str]:
-    """Return the model, the training and the name of the split that the card of a run holds.
+    """Return how a finished run of one network was trained.
+
+    Parameters
+    ----------
+    run
+        The run, or its folder.
+
+    Returns
+    -------
+    tuple[ModelConfig, FinetuneConfig, str]
+        The model, the training and the name of the split.
 
     Raises
     ------
     RunError
         the run is unfinished, or is not one network.
     """
-    run = run if isinstance(run, Run) else Run.open(run)
-    card = run.card()
-    if card["kind"] != "torch":
-        raise RunError(f"{run.path} holds a model of kind '{card['kind']}'; name the run of one network")
-    model = {key: value for key, value in card["model"].items() if key != "parameters"}
-    return ModelConfig.from_dict(model), FinetuneConfig.from_dict(card["training"]), card["split"]["name"]
+    run = Run.open(run)
+    card = run.card
+    if card.model is None or card.model.network is None or card.training is None:
+        raise RunError(f"{run.path} holds a model of kind '{card.kind}'; name the run of one network")
+    return card.model.network, card.training, card.split.name

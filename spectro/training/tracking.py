@@ -1,4 +1,4 @@
-"""Where a training can be watched while it runs: TensorBoard and MLflow, through their own packages."""
+"""Experiment trackers that follow a training: TensorBoard and MLflow, through their own packages."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from spectro.core.errors import ConfigError
+from spectro.core.files import write_text
 from spectro.core.registry import Registry
 from spectro.core.runs import Run
+from spectro.training.progress import EpochResult
 
-Row = Mapping[str, Any]
-Tracker = Callable[[Run, Mapping[str, Any]], AbstractContextManager[Callable[[Row], None]]]
-"""From a run and its settings to what takes the rows of its history."""
+Log = Callable[[EpochResult], None]
+Tracker = Callable[[Run, Mapping[str, object]], AbstractContextManager[Log]]
+"""From a run and its settings to a function that logs epochs."""
 
 TRACKERS: Registry[Tracker] = Registry("tracker")
 
 
 @TRACKERS.add("tensorboard")
 @contextmanager
-def tensorboard(run: Run, settings: Mapping[str, Any]) -> Iterator[Callable[[Row], None]]:
+def tensorboard(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
     """Write into RUN/tensorboard; `tensorboard --logdir runs` shows all runs."""
     writer = _package("torch.utils.tensorboard", "tensorboard").SummaryWriter(run.path / "tensorboard")
 
-    def add(row: Row) -> None:
-        for name, value in _figures(row).items():
-            writer.add_scalar(name, value, row["epoch"])
+    def log(row: EpochResult) -> None:
+        for name, value in row.values().items():
+            writer.add_scalar(name, value, row.epoch)
         writer.flush()
 
     with writer:
-        yield add
+        yield log
 
 
 @TRACKERS.add("mlflow")
 @contextmanager
-def mlflow(run: Run, settings: Mapping[str, Any]) -> Iterator[Callable[[Row], None]]:
-    """Log to where MLFLOW_TRACKING_URI says; a resumed training goes on in its MLflow run."""
+def mlflow(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
+    """Log to the server or folder in MLFLOW_TRACKING_URI; a resumed training continues its MLflow run."""
     package = _package("mlflow", "mlflow")
     known = run.path / "mlflow-run"
     try:
@@ -45,9 +47,9 @@ def mlflow(run: Run, settings: Mapping[str, Any]) -> Iterator[Callable[[Row], No
         raise ConfigError(f"MLflow cannot log: {error}") from None
     with active:
         if not known.exists():
-            known.write_text(active.info.run_id)
+            write_text(known, active.info.run_id)
             package.log_params(settings)
-        yield lambda row: package.log_metrics(_figures(row), step=row["epoch"])
+        yield lambda row: package.log_metrics(row.values(), step=row.epoch)
 
 
 def _package(module: str, package: str) -> Any:
@@ -55,7 +57,3 @@ def _package(module: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise ConfigError(f"--{package} needs the package {package}: pip install {package}") from None
-
-
-def _figures(row: Row) -> dict[str, float]:
-    return {name: float(value) for name, value in row.items() if name not in ("epoch", "stage")}

@@ -1,11 +1,11 @@
-"""Train one classical model on one split: settings searched in grouped folds, then fitted to all training segments."""
+"""Train one classical model on one split: settings searched by grouped cross-validation, then fitted to all of it."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,30 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from spectro.audio.features import FEATURES
-from spectro.core.config import Config, require
+from spectro.core.arrays import Items
+from spectro.core.card import GridSearchFacts, HistoryFacts, ModelFacts
+from spectro.core.config import ClassicalConfig, Config
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
-from spectro.inference.classifier import PIPELINE, SklearnClassifier
+from spectro.inference.sklearn_classifier import SklearnClassifier
 from spectro.models import classical
-from spectro.training.checkpoint import claim
-from spectro.training.dataset import Items, TrainingData
-from spectro.training.save import save_run
+from spectro.training.checkpoint import Job, claim
+from spectro.training.dataset import TrainingData
+from spectro.training.save import make_card, save_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassicalConfig(Config):
-    """How a classical model is fitted."""
+class _Fitted:
+    """A fitted pipeline, and how its settings were found."""
 
-    search: bool = True
-    """Try all settings of the model's search space, or only take the first of each."""
-    folds: int = 3
-    """Folds of the search; no group stands on two sides of one."""
-    seed: int = 0
-    """Seed of the folds and of models that draw."""
-
-    def __post_init__(self) -> None:
-        require(self.folds >= 2, f"folds is {self.folds}, but must be at least 2")
+    pipeline: Any  # scikit-learn ships no types
+    search: GridSearchFacts
+    warnings: tuple[str, ...]
 
 
 def train_classical(
-    data: Path | str,
+    data: DataFolder | Path | str,
     *,
     out: Path | str,
     model: str = "svm",
@@ -50,30 +47,39 @@ def train_classical(
     split: str = "group",
     config_id: str | None = None,
     progress: bool = False,
+    command: str = "",
 ) -> Run:
-    """Fit a classical model to feature vectors of `data` and leave everything needed to use it in the folder `out`.
+    """Train a classical model on feature vectors of `data` and leave a complete run in `out`.
 
-    The search judges settings by accuracy in folds that keep groups whole. A model without probabilities of its own
-    gets them from a sigmoid fitted on the same folds [Platt, 1999].
+    The search compares settings by accuracy in a cross-validation that keeps groups whole. A model without
+    probabilities of its own gets them from a sigmoid fitted in the same cross-validation [Platt, 1999]. After a
+    finished run the same call returns that run.
 
     Parameters
     ----------
     data
-        folder that `render` and `split` wrote.
+        Folder that `render` and `split` wrote.
     out
-        folder of the run.
+        Folder of the run.
     model
-        name in `classical.METHODS`.
+        Name in `classical.METHODS`.
     feature, feature_config
-        name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet.
+        Name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet.
     config
-        how it is fitted.
+        How it is fitted.
     split
-        name of a split in `data/splits`.
+        Name of a split in `data/splits`.
     config_id
-        which pictures' segments, when `data` holds several configurations.
+        Which spectrograms' segments, when `data` holds several configurations.
     progress
-        draw a progress bar while the feature is computed.
+        Draw a progress bar while the feature is computed.
+    command
+        Command line that started the training, for the card.
+
+    Returns
+    -------
+    Run
+        The finished run.
 
     Raises
     ------
@@ -89,72 +95,89 @@ def train_classical(
         raise ConfigError(f"'{model}' takes vectors, but '{feature}' has frames; give the feature stats of it instead")
     pipeline = classical.pipeline(model, config.seed)
     dataset = TrainingData.open(data, split, config_id, feature, feature_config, progress=progress)
-    assert dataset.features, "a vector is no picture"
+    assert dataset.features, "a vector is no spectrogram"
     run = Run(Path(out))
-    job = {
-        "model": {"name": model},
-        "training": config.to_dict(),
-        "split": dataset.split.sha256,
-        "feature": {feature: dataset.features.config_id},
-    }
+    job = Job(
+        method=model,
+        fitting=config,
+        split=dataset.split.sha256,
+        spectrograms=dataset.store.config_id,
+        feature={feature: dataset.features.config_id},
+    )
     if claim(run, job):
-        return Run.open(run.path)
+        return Run.open(run)
     began = time.perf_counter()
-    train = dataset.folds["train"]
-    values, truth = np.asarray(dataset.arrays())[train], dataset.truth[train]
-    folds = grouped_folds(dataset, config)
-    found: dict[str, Any] = {"folds": len(folds), "tried": 1, "accuracy": None}
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        if config.search and folds:
-            # A setting that cannot be (15 neighbours among 8 segments) loses, and its warning goes into the card.
-            search = GridSearchCV(pipeline, classical.space(model), cv=folds, scoring="accuracy", error_score=np.nan)
-            search.fit(values, truth)
-            pipeline = search.best_estimator_
-            found |= {"tried": len(search.cv_results_["params"]), "accuracy": float(search.best_score_)}
-        if not hasattr(pipeline, "predict_proba"):
-            if not folds:
-                raise ConfigError(f"'{model}' needs two groups a class in training, to learn probabilities from")
-            pipeline = CalibratedClassifierCV(pipeline, cv=folds, ensemble=False).fit(values, truth)
-            pipeline.set_params(cv=None)  # the folds have done their work and would only fill the file
-        elif not (config.search and folds):
-            pipeline.fit(values, truth)
-    classical.save(run.path / PIPELINE, pipeline)
-    facts = {
-        "kind": "sklearn",
-        "model": {"name": model, "parameters": None, "settings": _settings(model, pipeline)},
-        "weights": {"origin": "none", "file": "", "sha256": "", "licence": ""},
-        "training": config.to_dict(),
-        "seed": config.seed,
-        "input": list(dataset.shape),
-        "history": {
-            "search": found,
-            "warnings": sorted({str(one.message).splitlines()[0] for one in said}),
-            "seconds": time.perf_counter() - began,
-        },
-    }
-    arrays = dataset.arrays()
-    say = SklearnClassifier(facts, pipeline).predict_proba
-    save_run(run, dataset, lambda items: say(arrays[items]), facts)
-    return Run.open(run.path)
+    fitted = _fit(pipeline, model, dataset, config)
+    classical.save(run.pipeline_path, fitted.pipeline)
+    history = HistoryFacts(
+        seconds=time.perf_counter() - began,
+        finetune_starts=None,
+        best_epoch=None,
+        search=fitted.search,
+        warnings=fitted.warnings,
+    )
+    facts = ModelFacts(name=model, parameters=None, network=None, settings=_settings(model, fitted.pipeline))
+    card = make_card(run, dataset, kind="sklearn", model=facts, seed=config.seed, history=history, command=command)
+    card = replace(card, fitting=config)
+    classifier, arrays = SklearnClassifier(card, fitted.pipeline), dataset.arrays()
+    save_run(run, dataset, predict_proba=lambda items: classifier.predict_proba(arrays[items]), card=card)
+    return Run.open(run)
 
 
-def grouped_folds(dataset: TrainingData, config: ClassicalConfig) -> list[tuple[Items, Items]]:
-    """Return (train, held out) indices into the training items; none when a class has only one group to train on."""
-    train = dataset.folds["train"]
-    segments = [dataset.segments[item] for item in train]
+def grouped_folds(data: TrainingData, config: ClassicalConfig) -> list[tuple[Items, Items]]:
+    """Return the folds of a cross-validation on the training items in which no group is in two folds.
+
+    Parameters
+    ----------
+    data
+        Its training items are used.
+    config
+        Number of folds, which a class with fewer groups lowers, and seed.
+
+    Returns
+    -------
+    list[tuple[Items, Items]]
+        (train, held out) as indices into the training items; empty when a class has only one group to train on.
+    """
+    train = data.subsets["train"]
+    segments = [data.segments[item] for item in train]
     groups: defaultdict[str, set[str]] = defaultdict(set)
     for segment in segments:
         groups[segment.clip.label].add(segment.clip.group)
     count = min(config.folds, *map(len, groups.values()))
     if count < 2:
         return []
-    dealt = StratifiedGroupKFold(count, shuffle=True, random_state=config.seed)
-    return list(dealt.split(train, dataset.truth[train], [segment.clip.group for segment in segments]))
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=config.seed)
+    return list(folds.split(train, data.truth[train], [segment.clip.group for segment in segments]))
+
+
+def _fit(pipeline: Any, model: str, data: TrainingData, config: ClassicalConfig) -> _Fitted:
+    """Search the settings if that is wanted and possible, fit, and add probabilities where the model has none."""
+    train = data.subsets["train"]
+    values, truth = np.asarray(data.arrays())[train], data.truth[train]
+    folds = grouped_folds(data, config)
+    facts = GridSearchFacts(folds=len(folds), tried=1, accuracy=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if config.search and folds:
+            # Settings that cannot be fitted (15 neighbours among 8 segments) lose; their warning goes into the card.
+            search = GridSearchCV(pipeline, classical.space(model), cv=folds, scoring="accuracy", error_score=np.nan)
+            search.fit(values, truth)
+            pipeline = search.best_estimator_
+            facts = replace(facts, tried=len(search.cv_results_["params"]), accuracy=float(search.best_score_))
+        if not hasattr(pipeline, "predict_proba"):
+            if not folds:
+                raise ConfigError(f"'{model}' needs two groups per class in training, to learn probabilities from")
+            pipeline = CalibratedClassifierCV(pipeline, cv=folds, ensemble=False).fit(values, truth)
+            pipeline.set_params(cv=None)  # the folds are not needed any more and would only fill the file
+        elif not (config.search and folds):
+            pipeline.fit(values, truth)
+    messages = sorted({str(warning.message).splitlines()[0] for warning in caught})
+    return _Fitted(pipeline=pipeline, search=facts, warnings=tuple(messages))
 
 
 def _settings(model: str, fitted: Any) -> dict[str, Any]:
-    """Return the values that the search chose."""
+    """Return the settings that the search chose, as JSON values."""
     pipeline = fitted.calibrated_classifiers_[0].estimator if hasattr(fitted, "calibrated_classifiers_") else fitted
     chosen = pipeline.named_steps["model"].get_params()
     return {name: chosen[name] for name in classical.METHODS[model].space}

@@ -1,6 +1,11 @@
-"""Decoding: exact samples in any block, honest lengths, and one clear reason for each kind of broken file."""
+"""Decoding: exact samples in blocks of any size, true lengths, and one clear reason for each kind of broken file."""
 
 from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +14,14 @@ import soxr
 
 from spectro.audio import decode
 from spectro.audio.decode import open_sound, probe
+from spectro.core.arrays import Floats32
 from spectro.core.errors import AudioError
 
+MakeSound = Callable[..., Floats32]
+WriteAudio = Callable[..., Path]
 
-def decoded(path, rate):
+
+def decoded(path: Path, rate: int) -> Floats32:
     with open_sound(path) as sound:
         return np.concatenate([block.copy() for block in sound.blocks(rate)])
 
@@ -32,7 +41,9 @@ def decoded(path, rate):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2])
-def test_samples_are_those_of_one_float_read(tmp_path, noise, write_audio, name, options, channels):
+def test_samples_are_those_of_one_float_read(
+    tmp_path: Path, noise: MakeSound, write_audio: WriteAudio, name: str, options: dict[str, Any], channels: int
+) -> None:
     stereo = np.stack([noise(1.5, 44100, seed=c) for c in range(channels)], axis=1)
     path = write_audio(tmp_path / name, stereo, 44100, **options)
     whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
@@ -42,7 +53,9 @@ def test_samples_are_those_of_one_float_read(tmp_path, noise, write_audio, name,
     assert probe(path).seconds == pytest.approx(1.5)
 
 
-def test_resampling_does_not_depend_on_the_blocks(tmp_path, noise, write_audio, monkeypatch):
+def test_resampling_does_not_depend_on_the_blocks(
+    tmp_path: Path, noise: MakeSound, write_audio: WriteAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_audio(tmp_path / "a.wav", noise(2.0, 44100), 44100)
     once = soxr.resample(soundfile.read(path, dtype="float32")[0], 44100, 22050, quality="HQ")
     for block in (1000, 4096, 1 << 16):
@@ -50,7 +63,7 @@ def test_resampling_does_not_depend_on_the_blocks(tmp_path, noise, write_audio, 
         np.testing.assert_array_equal(decoded(path, 22050), once)
 
 
-def reason_of(path):
+def reason_of(path: Path) -> str:
     with pytest.raises(AudioError) as caught:
         decoded(path, 22050)
     assert str(path) in str(caught.value)
@@ -58,7 +71,7 @@ def reason_of(path):
     return caught.value.reason
 
 
-def test_missing_empty_and_soundless_files(tmp_path, write_audio):
+def test_missing_empty_and_soundless_files(tmp_path: Path, write_audio: WriteAudio) -> None:
     (tmp_path / "zero.wav").write_bytes(b"")
     assert reason_of(tmp_path / "none.wav") == "missing"
     assert reason_of(tmp_path / "zero.wav") == "empty"
@@ -67,7 +80,7 @@ def test_missing_empty_and_soundless_files(tmp_path, write_audio):
 
 @pytest.mark.parametrize("text", ["hello", "<!doctype html>žluťoučký kůň" * 9])
 @pytest.mark.parametrize("suffix", ["wav", "ogg", "mp3"])
-def test_text_that_is_named_like_audio(tmp_path, text, suffix):
+def test_text_that_is_named_like_audio(tmp_path: Path, text: str, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     path.write_text(text, encoding="utf-8")
     assert reason_of(path) == "unreadable"
@@ -75,7 +88,7 @@ def test_text_that_is_named_like_audio(tmp_path, text, suffix):
         probe(path)
 
 
-def test_rubbish_and_other_formats(tmp_path):
+def test_garbage_and_other_formats(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "b.mp3").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(5000))
     (tmp_path / "c.wav").write_bytes(b"RIFF\x10\0\0\0WAVE")
@@ -89,7 +102,9 @@ def test_rubbish_and_other_formats(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "au"])
 @pytest.mark.parametrize("kept", [0.5, 0.9])
-def test_files_that_break_off_are_noticed(tmp_path, noise, write_audio, suffix, kept):
+def test_files_that_break_off_are_noticed(
+    tmp_path: Path, noise: MakeSound, write_audio: WriteAudio, suffix: str, kept: float
+) -> None:
     whole = write_audio(tmp_path / f"whole.{suffix}", noise(4.0))
     data = whole.read_bytes()
     cut = tmp_path / f"cut.{suffix}"
@@ -99,13 +114,13 @@ def test_files_that_break_off_are_noticed(tmp_path, noise, write_audio, suffix, 
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_samples_that_are_no_numbers(tmp_path, noise, write_audio, bad):
+def test_samples_that_are_not_finite(tmp_path: Path, noise: MakeSound, write_audio: WriteAudio, bad: float) -> None:
     samples = noise(1.0)
     samples[20000] = bad
     assert reason_of(write_audio(tmp_path / "a.wav", samples, subtype="FLOAT")) == "not-finite"
 
 
-def test_a_wav_streamed_without_a_length_is_whole(tmp_path, noise, write_audio):
+def test_a_wav_streamed_without_a_length_is_whole(tmp_path: Path, noise: MakeSound, write_audio: WriteAudio) -> None:
     path = write_audio(tmp_path / "a.wav", noise(1.0))
     data = bytearray(path.read_bytes())
     data[4:8] = data[40:44] = b"\xff" * 4
@@ -113,7 +128,7 @@ def test_a_wav_streamed_without_a_length_is_whole(tmp_path, noise, write_audio):
     assert len(decoded(path, 22050)) == 22050
 
 
-def test_a_flac_streamed_without_a_length_is_whole(tmp_path, noise, write_audio):
+def test_a_flac_streamed_without_a_length_is_whole(tmp_path: Path, noise: MakeSound, write_audio: WriteAudio) -> None:
     path = write_audio(tmp_path / "a.flac", noise(1.0))
     data = bytearray(path.read_bytes())
     data[21] &= 0xF0
@@ -124,7 +139,9 @@ def test_a_flac_streamed_without_a_length_is_whole(tmp_path, noise, write_audio)
 
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (44100, 1), (22050, 2), (16000, 1), (11025, 1)])
 @pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(9000)])
-def test_an_mp3_without_a_frame_count_is_read_to_its_end(tmp_path, noise, write_audio, rate, channels, behind):
+def test_an_mp3_without_a_frame_count_is_read_to_its_end(
+    tmp_path: Path, noise: MakeSound, write_audio: WriteAudio, rate: int, channels: int, behind: bytes
+) -> None:
     loud, quiet = noise(2.0, rate), np.zeros(2 * rate, np.float32)  # two bit rates: libsndfile's guess goes wrong
     samples = np.stack([np.concatenate([quiet, loud, loud])] * channels, axis=1)
     path = write_audio(tmp_path / "a.mp3", samples, rate)
@@ -137,8 +154,6 @@ def test_an_mp3_without_a_frame_count_is_read_to_its_end(tmp_path, noise, write_
     assert np.abs(decoded(path, rate)[-rate:]).max() > 0.1
 
 
-def test_every_error_survives_a_way_through_json_and_pickle():
-    import pickle
-
+def test_an_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(AudioError("silent", "a.wav is silent")))
     assert (error.reason, str(error)) == ("silent", "a.wav is silent")

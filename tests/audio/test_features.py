@@ -1,4 +1,4 @@
-"""Every feature keeps one contract; those of librosa are its own figures, and the studies' sets have their sizes."""
+"""Every feature keeps one contract; those of librosa have its values, and the studies' sets have their sizes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from spectro.audio.features import FEATURES
+from spectro.audio.features import FEATURES, FrameConfig
 from spectro.audio.features.mfcc import MfccConfig
 from spectro.audio.features.stack import StackConfig
 from spectro.audio.features.stats import SIX, STATISTICS, StatsConfig
 from spectro.audio.features.stft import StftConfig
+from spectro.core.arrays import Floats32
 from spectro.core.config import Config
 from spectro.core.errors import ConfigError
 
+MakeSound = Callable[..., Floats32]
 RATE = 22050
 
 
 @pytest.mark.parametrize("name", FEATURES)
 @pytest.mark.parametrize("sound", ["silence", "tone", "noise"])
-def test_contract(name: str, sound: str, tone: Callable[..., np.ndarray], noise: Callable[..., np.ndarray]) -> None:
+def test_contract(name: str, sound: str, tone: MakeSound, noise: MakeSound) -> None:
     samples = {"silence": np.zeros(RATE, np.float32), "tone": tone(), "noise": noise()}[sound]
     before, feature = samples.copy(), FEATURES[name]
     config = feature.config()
@@ -41,18 +43,18 @@ def test_contract(name: str, sound: str, tone: Callable[..., np.ndarray], noise:
     assert feature.config.from_dict(config.to_dict()) == config
 
 
-def test_they_are_librosa_s_under_any_setting(noise: Callable[..., np.ndarray]) -> None:
+def test_values_are_librosas_under_any_setting(noise: MakeSound) -> None:
     samples = noise()
     config = MfccConfig(n_fft=512, hop_length=256, n_mfcc=40, n_mels=64)
-    wanted = librosa.feature.mfcc(y=samples, sr=RATE, n_mfcc=40, n_fft=512, hop_length=256, n_mels=64)
-    assert np.array_equal(FEATURES["mfcc"].function(samples, config), wanted)
+    expected = librosa.feature.mfcc(y=samples, sr=RATE, n_mfcc=40, n_fft=512, hop_length=256, n_mels=64)
+    assert np.array_equal(FEATURES["mfcc"].function(samples, config), expected)
     contrast = FEATURES["contrast"].function(samples, FEATURES["contrast"].config())
     assert contrast == pytest.approx(librosa.feature.spectral_contrast(y=samples, sr=RATE), rel=1e-4)
-    assert np.isfinite(FEATURES["contrast"].function(samples, FEATURES["contrast"].config(sample_rate=8000))).all()
+    assert np.isfinite(FEATURES["contrast"].function(samples, FrameConfig(sample_rate=8000))).all()
 
 
-def test_physics_of_the_spectral_features(tone: Callable[..., np.ndarray], noise: Callable[..., np.ndarray]) -> None:
-    def middle(name: str, samples: np.ndarray) -> float:
+def test_physics_of_the_spectral_features(tone: MakeSound, noise: MakeSound) -> None:
+    def middle(name: str, samples: Floats32) -> float:
         return float(np.median(FEATURES[name].function(samples, FEATURES[name].config())))
 
     low, high = tone(hz=440.0), tone(hz=3520.0)
@@ -68,7 +70,7 @@ def test_physics_of_the_spectral_features(tone: Callable[..., np.ndarray], noise
     assert chroma.columns(chroma.config(), 12)[strongest] == "chroma_A"
 
 
-def test_a_tone_is_harmonic_and_clicks_are_percussive_and_have_a_tempo(tone: Callable[..., np.ndarray]) -> None:
+def test_a_tone_is_harmonic_and_clicks_are_percussive(tone: MakeSound) -> None:
     clicks = np.zeros(8 * RATE, np.float32)
     clicks[:: RATE // 2] = 0.9  # 120 beats a minute
     config = FEATURES["harmonic"].config()
@@ -78,7 +80,7 @@ def test_a_tone_is_harmonic_and_clicks_are_percussive_and_have_a_tempo(tone: Cal
     assert FEATURES["tempo"].function(clicks, FEATURES["tempo"].config())[0] == pytest.approx(120, rel=0.05)
 
 
-def test_db_spectrogram_spans_0_to_1_and_averages_cells(noise: Callable[..., np.ndarray]) -> None:
+def test_db_spectrogram_spans_0_to_1_and_averages_cells(noise: MakeSound) -> None:
     stft = FEATURES["stft"].function
     full = stft(noise(), StftConfig(n_fft=256))
     assert full.shape == (129, 44)
@@ -98,14 +100,14 @@ def test_statistics_are_those_of_scipy() -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("C", 49), ("D", 58), ("D57", 57), ("mfcc+tempo", 121), ("chroma", 72)])
-def test_sets_have_their_sizes_and_names(name: str, count: int, noise: Callable[..., np.ndarray]) -> None:
+def test_sets_have_their_sizes_and_names(name: str, count: int, noise: MakeSound) -> None:
     config = StatsConfig(set=name)
     values = FEATURES["stats"].function(noise(), config)
     columns = FEATURES["stats"].columns(config, len(values))
     assert len(values) == len(set(columns)) == count
 
 
-def test_a_stack_is_its_parts_on_top_of_each_other(noise: Callable[..., np.ndarray]) -> None:
+def test_a_stack_is_its_parts_on_top_of_each_other(noise: MakeSound) -> None:
     samples, config = noise(), StackConfig(parts=("chroma", "mfcc"), n_mfcc=13)
     stacked = FEATURES["stack"].function(samples, config)
     assert np.array_equal(stacked[12:], FEATURES["mfcc"].function(samples, MfccConfig(n_mfcc=13)))
@@ -129,5 +131,5 @@ def test_mistakes_are_named(make: Callable[[], Config], message: str) -> None:
 
 def test_naming_features_loads_no_librosa() -> None:
     code = "import sys, spectro.audio.features; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {name.split(".")[0] for name in done.stdout.split()} & {"librosa", "numba", "sklearn"}
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.split(".")[0] for name in process.stdout.split()} & {"librosa", "numba", "sklearn"}

@@ -1,5 +1,6 @@
 """Predictions: every vote is a distribution, and saving, selecting and joining lose nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,19 @@ def test_what_is_no_distribution_is_refused(probs: np.ndarray, message: str) -> 
 def test_an_unknown_vote_is_answered_with_a_guess() -> None:
     with pytest.raises(ConfigError, match="did you mean 'soft'"):
         make().pool("sofd")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [("truth", "clip 'a' has two true classes, 'x' and 'y'"), ("group", "clip 'a' is in two groups, 'x' and 'y'")],
+)
+def test_a_clip_with_two_classes_or_groups_is_refused(tmp_path: Path, column: str, message: str) -> None:
+    path = tmp_path / "theirs.csv"
+    other = "group" if column == "truth" else "truth"
+    lines = [f"id,clip,{column},{other},x,y", "a@0,a,x,x,0.9,0.1", "a@1,a,y,x,0.2,0.8"]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=f"theirs.csv: {message}"):
+        Predictions.load(path)
+    two = make(clips=1, segments=2)
+    with pytest.raises(DataError, match="two true classes, 'x' and none"):
+        replace(two, truth=np.array([0, -1])).pool()

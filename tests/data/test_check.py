@@ -1,4 +1,4 @@
-"""The check_audio: each ailment alone in one file is found and named, and healthy sound is left in peace."""
+"""The check of audio: each fault alone in one file is found and named, and sound without faults is not reported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from spectro.core.arrays import Floats32
 from spectro.core.config import RenderConfig
 from spectro.data.check import check_audio
 from spectro.data.render import render
@@ -16,12 +17,12 @@ from spectro.data.render import render
 RATE = 22050
 
 
-def sound(seconds: float = 2.0, gain: float = 0.3) -> np.ndarray:
+def sound(seconds: float = 2.0, gain: float = 0.3) -> Floats32:
     time = np.arange(int(seconds * RATE)) / RATE
     return (gain * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
 
 
-def write(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
+def write(path: Path, samples: Floats32, rate: int = RATE) -> None:
     soundfile.write(path, samples, rate)
 
 
@@ -40,7 +41,7 @@ def renamed(path: Path) -> None:
     soundfile.write(path, sound(), RATE, format="FLAC")
 
 
-AILMENTS: dict[str, tuple[Callable[[Path], object], bool]] = {
+FAULTS: dict[str, tuple[Callable[[Path], object], bool]] = {
     "unreadable": (lambda path: path.write_text("<html>not found</html>"), True),
     "empty": (lambda path: path.write_bytes(b""), True),
     "truncated": (cut, True),
@@ -54,7 +55,7 @@ AILMENTS: dict[str, tuple[Callable[[Path], object], bool]] = {
 }
 
 
-def healthy(root: Path) -> Path:
+def faultless(root: Path) -> Path:
     for label in ("hum", "tone"):
         (root / label).mkdir(parents=True)
         for take in range(2):
@@ -62,18 +63,18 @@ def healthy(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("reason", AILMENTS)
-def test_each_ailment_is_found_alone(reason: str, tmp_path: Path) -> None:
-    make, unusable = AILMENTS[reason]
-    make(healthy(tmp_path) / "tone" / "bad one.wav")
+@pytest.mark.parametrize("reason", FAULTS)
+def test_each_fault_is_found_alone(reason: str, tmp_path: Path) -> None:
+    make, unusable = FAULTS[reason]
+    make(faultless(tmp_path) / "tone" / "bad one.wav")
     findings = check_audio(tmp_path, workers=1).findings
     assert [(f.path, f.reason, f.unusable) for f in findings] == [("tone/bad one.wav", reason, unusable)]
     assert "\n" not in findings[0].message
     assert "bad one.wav" in findings[0].message
 
 
-def test_the_odd_rate_is_named_beside_the_usual_one(tmp_path: Path) -> None:
-    write(healthy(tmp_path) / "hum" / "a.wav", sound(), 44100)
+def test_an_unusual_rate_is_named_beside_the_usual_one(tmp_path: Path) -> None:
+    write(faultless(tmp_path) / "hum" / "a.wav", sound(), 44100)
     (finding,) = check_audio(tmp_path, workers=1).findings
     assert "has 44100 Hz, but most clips have 22050" in finding.message
 
@@ -85,39 +86,39 @@ def test_a_missing_file_is_found(tmp_path: Path) -> None:
     assert (finding.path, finding.reason) == ("b.wav", "missing")
 
 
-def test_healthy_sound_in_every_container_is_left_in_peace(corpus: Path) -> None:
-    found = check_audio(corpus, workers=1)
-    assert found.findings == ()
-    assert found.clips == 24
-    assert found.seconds == pytest.approx(72, abs=1)
+def test_sound_without_faults_is_not_reported(corpus: Path) -> None:
+    report = check_audio(corpus, workers=1)
+    assert report.findings == ()
+    assert report.clips == 24
+    assert report.seconds == pytest.approx(72, abs=1)
 
 
-def test_mp3_is_left_in_peace(tmp_path: Path) -> None:
+def test_mp3_without_faults_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     soundfile.write(tmp_path / "a" / "1.mp3", sound(), RATE)
     assert check_audio(tmp_path, workers=1).findings == ()
 
 
 def test_processes_find_what_one_finds(tmp_path: Path) -> None:
-    root = healthy(tmp_path)
-    for reason, (make, _) in AILMENTS.items():
+    root = faultless(tmp_path)
+    for reason, (make, _) in FAULTS.items():
         make(root / "tone" / f"{reason}.wav")
     assert check_audio(root, workers=2) == check_audio(root, workers=1)
-    assert check_audio(root, workers=1).counts() == dict.fromkeys(AILMENTS, 1)
+    assert check_audio(root, workers=1).counts() == dict.fromkeys(FAULTS, 1)
 
 
-def test_the_quarantine_is_what_render_leaves_out(tmp_path: Path, small: RenderConfig) -> None:
-    root = healthy(tmp_path / "source")
-    AILMENTS["silent"][0](root / "tone" / "silent, really.wav")
-    AILMENTS["dc"][0](root / "tone" / "dc.wav")
-    found = check_audio(root, quarantine=tmp_path / "quarantine.csv", workers=1)
-    assert found.unusable == ("tone/silent, really.wav",)
+def test_bad_files_are_what_render_leaves_out(tmp_path: Path, small: RenderConfig) -> None:
+    root = faultless(tmp_path / "source")
+    FAULTS["silent"][0](root / "tone" / "silent, really.wav")
+    FAULTS["dc"][0](root / "tone" / "dc.wav")
+    report = check_audio(root, bad_files=tmp_path / "bad.csv", workers=1)
+    assert report.unusable == ("tone/silent, really.wav",)
     data = tmp_path / "data"
-    assert render(root, out=data, config=small, exclude=tmp_path / "quarantine.csv", workers=1).failed == ()
+    assert render(root, out=data, config=small, exclude=tmp_path / "bad.csv", workers=1).failed == ()
     assert "silent" not in (data / "clips.csv").read_text(encoding="utf-8")
 
 
-def test_an_empty_quarantine_can_be_given_too(tmp_path: Path, small: RenderConfig) -> None:
-    root = healthy(tmp_path / "source")
-    check_audio(root, quarantine=tmp_path / "quarantine.csv", workers=1)
-    assert render(root, out=tmp_path / "data", config=small, exclude=tmp_path / "quarantine.csv", workers=1).made
+def test_an_empty_list_of_bad_files_can_be_given_too(tmp_path: Path, small: RenderConfig) -> None:
+    root = faultless(tmp_path / "source")
+    check_audio(root, bad_files=tmp_path / "bad.csv", workers=1)
+    assert render(root, out=tmp_path / "data", config=small, exclude=tmp_path / "bad.csv", workers=1).made

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from spectro import cli
 from spectro.audio.features.mfcc import MfccConfig
 from spectro.audio.features.stats import StatsConfig
-from spectro.core.config import RenderConfig
+from spectro.audio.segment import segment_starts
+from spectro.core.card import FeatureFacts
+from spectro.core.config import RenderConfig, SegmentConfig
 from spectro.core.errors import ConfigError, DataError
+from spectro.core.tables import Clip, Segment, read_segments_csv, write_segments
 from spectro.data.features import Extraction, extract, extract_clip
 from spectro.data.render import render
 from spectro.data.splits import split
-from spectro.data.store import open_store
+from spectro.data.store import open_store, tags
 from spectro.training.dataset import TrainingData
+from tests.conftest import Tone, WriteAudio
 
 MFCC = MfccConfig(n_mfcc=13, n_fft=1024)
 
@@ -36,21 +43,22 @@ def data(corpus: Path, small: RenderConfig, tmp_path: Path) -> Path:
     return render(source, out=tmp_path / "data", config=small, workers=1).data
 
 
-def test_values_stand_in_the_order_of_the_pictures(data: Path) -> None:
-    found = extract(data, "mfcc", config=MFCC, workers=2)
-    pictures = open_store(data)
-    assert found.store.segments == pictures.segments
-    assert found.store.columns == tuple(f"mfcc_{n}" for n in range(1, 14))
-    values = found.store.values()
-    assert values.shape == (len(pictures.segments), 13, 44)
-    extraction = found.store.extraction
+@pytest.mark.slow
+def test_values_are_in_the_order_of_the_spectrograms(data: Path) -> None:
+    extracted = extract(data, "mfcc", config=MFCC, workers=2)
+    spectrograms = open_store(data)
+    assert extracted.store.segments == spectrograms.segments
+    assert extracted.store.columns == tuple(f"mfcc_{n}" for n in range(1, 14))
+    values = extracted.store.values()
+    assert values.shape == (len(spectrograms.segments), 13, 44)
+    extraction = extracted.store.extraction
     for item in (0, 17, 35):
-        segment = pictures.segments[item]
+        segment = spectrograms.segments[item]
         alone = dict(extract_clip(data.parent / "source" / segment.clip.id, extraction))
         assert np.array_equal(values[item], alone[segment.start])
 
 
-def test_what_is_there_is_not_made_again_and_settings_stand_side_by_side(data: Path) -> None:
+def test_what_is_there_is_not_made_again(data: Path) -> None:
     first = extract(data, "mfcc", config=MFCC, workers=1)
     assert (first.made, first.reused) == (12, 0)
     again = extract(data, "mfcc", config=MFCC, workers=1)
@@ -76,17 +84,18 @@ SCRIPT = """
 import os, signal, sys
 from spectro.data import features
 one, count = features.extract_one, 0
-def counted(shared, task):
+def counted(job, task):
     global count
     count += 1
     if count == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    return one(shared, task)
+    return one(job, task)
 features.extract_one = counted
 features.extract(sys.argv[1], "rms", workers=1)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_repeated_it_ends_like_the_uninterrupted_one(data: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", SCRIPT, data], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -97,18 +106,16 @@ def test_killed_and_repeated_it_ends_like_the_uninterrupted_one(data: Path) -> N
     assert np.array_equal(extract(data, "rms", workers=1).store.values(), values)
 
 
-def test_a_clip_that_can_no_longer_be_read_is_listed_and_no_model_is_trained_without_it(
-    data: Path,
-) -> None:
+def test_an_unreadable_clip_is_listed_and_no_model_is_trained(data: Path) -> None:
     lost = open_store(data).segments[0].clip.id
     (data.parent / "source" / lost).write_bytes(b"")
-    found = extract(data, "rms", workers=1)
-    assert [(failure.path, failure.reason) for failure in found.failed] == [(lost, "empty")]
-    assert lost in (found.store.path / "failed.csv").read_text()
-    assert len(found.store.values()) == len(found.store.segments) == 33
-    assert lost not in {segment.clip.id for segment in found.store.segments}
+    extracted = extract(data, "rms", workers=1)
+    assert [(failure.path, failure.reason) for failure in extracted.failed] == [(lost, "empty")]
+    assert lost in (extracted.store.path / "failed.csv").read_text()
+    assert len(extracted.store.values()) == len(extracted.store.segments) == 33
+    assert lost not in {segment.clip.id for segment in extracted.store.segments}
     split(data)
-    with pytest.raises(DataError, match=r"'rms' cannot be computed of 1 clips .*failed\.csv"):
+    with pytest.raises(DataError, match=r"'rms' cannot be computed .*failed\.csv"):
         TrainingData.open(data, "group", feature="rms")
 
 
@@ -146,23 +153,6 @@ def test_without_pyarrow_the_fix_is_named(data: Path, tmp_path: Path, monkeypatc
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_features_from_the_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def spectro(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            cli.main(["features", str(data), "--workers", "1", *map(str, arguments)])
-        said = capsys.readouterr()
-        return int(stopped.value.code or 0), said.out, said.err
-
-    code, out, _ = spectro("--set", "rms+zcr", "--out", tmp_path / "out.csv")
-    assert code == 0
-    assert "36 segments, 12 columns of stats" in out
-    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
-        assert len(list(csv.reader(file))) == 37
-    for wrong in (("--set", "rmss"), ("--feature", "tempo", "--set", "D")):
-        code, out, err = spectro(*wrong)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-
-
 def test_mistakes_are_named(data: Path) -> None:
     with pytest.raises(ConfigError, match="unknown feature 'mfc'; did you mean 'mfcc'"):
         extract(data, "mfc")
@@ -175,6 +165,72 @@ def test_mistakes_are_named(data: Path) -> None:
 
 def test_settings_survive_the_card(small: RenderConfig) -> None:
     extraction = Extraction(feature="mfcc", config=MFCC, segment=small.segment)
-    again = Extraction.from_dict("mfcc", extraction.to_dict())
+    facts = FeatureFacts(
+        name="mfcc",
+        kind="frames",
+        config_id=extraction.config_id(),
+        config=json.loads(json.dumps(extraction.to_dict())),
+    )
+    again = Extraction.of(facts)
     assert again == extraction
     assert again.config_id() == extraction.config_id()
+    with pytest.raises(ConfigError, match="feature 'mfcc' lack 'segment'"):
+        Extraction.from_dict("mfcc", {"mfcc": {}})
+
+
+@pytest.mark.slow
+def test_the_journal_of_several_processes_is_that_of_one(data: Path) -> None:
+    one = extract(data, "rms", workers=1).store.digest()
+    shutil.rmtree(data / "features")
+    assert extract(data, "rms", workers=2).store.digest() == one
+
+
+def test_half_a_line_in_the_journal_costs_one_clip(data: Path) -> None:
+    store = extract(data, "rms", workers=1).store
+    before = store.values().copy()
+    journal = store.path / "done.csv"
+    journal.write_text(journal.read_text()[:-9])
+    again = extract(data, "rms", workers=1)
+    assert (again.made, again.reused) == (1, 11)
+    assert np.array_equal(again.store.values(), before)
+
+
+@pytest.mark.parametrize("name", ["config.json", "values.npy", "done.csv"])
+def test_a_damaged_cache_is_made_again(data: Path, name: str) -> None:
+    store = extract(data, "rms", workers=1).store
+    before = store.values().copy()
+    (store.path / name).write_bytes(b"\xff")
+    again = extract(data, "rms", workers=1)
+    assert again.made == 12
+    assert np.array_equal(again.store.values(), before)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    frames=st.integers(1, 20_000_000),
+    rate=st.integers(1000, 192_000),
+    seconds=st.sampled_from([0.333333, 1.0, 2.97, 3.0, 10.0]) | st.floats(0.1, 30.0),
+    overlap=st.sampled_from([0.0, 0.5, 1 / 3, 0.9]),
+    tail=st.sampled_from(["shift", "pad", "drop"]),
+)
+def test_a_start_is_the_same_after_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, frames: int, rate: int, seconds: float, overlap: float, tail: Any
+) -> None:
+    config = SegmentConfig(seconds=seconds, overlap=overlap, tail=tail, min_tail=0.01, min_seconds=0.0)
+    clip = Clip(id="a.wav", label="a", group="a")
+    length = min(frames / rate, 300.0)
+    segments = [Segment(clip=clip, start=start, seconds=seconds) for start in segment_starts(length, config)]
+    path = tmp_path_factory.getbasetemp() / "starts.csv"
+    write_segments(path, segments)
+    assert [one.start for one in read_segments_csv(path, [clip])] == [one.start for one in segments]
+    assert all(float(tags(RenderConfig(), one, "")["start"]) == one.start for one in segments)
+
+
+def test_clips_of_an_uneven_length_have_features(tmp_path: Path, tone: Tone, write_audio: WriteAudio) -> None:
+    config = RenderConfig(segment=SegmentConfig(seconds=10.0))
+    for label in ("a", "b"):
+        write_audio(tmp_path / "source" / label / "1.wav", tone(25.00005))
+    data = render(tmp_path / "source", out=tmp_path / "data", config=config, workers=1).data
+    extracted = extract(data, "rms", workers=1)
+    assert extracted.failed == ()
+    assert [segment.start for segment in extracted.store.segments[:3]] == [0.0, 10.0, 15.0]

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spectro.cli import main
+from spectro.core.arrays import Image as Grey
+from spectro.core.arrays import Items
 from spectro.core.errors import ConfigError, DataError
 from spectro.data.preview import contact_sheet
 from spectro.data.store import open_store
 
 
 def test_a_sheet_has_a_row_for_every_class(rendered: Path, tmp_path: Path) -> None:
-    with Image.open(contact_sheet(rendered, tmp_path / "new" / "sheet.png", columns=3)) as image:
+    with Image.open(contact_sheet(rendered, tmp_path / "new" / "sheet.png", per_class=3)) as image:
         page = np.asarray(image.convert("L"))
-    drawn = (page != 255).mean(axis=1) > 0.8  # pixel rows that pictures fill from left to right, and type does not
-    assert (np.diff(drawn.astype(int), prepend=0) == 1).sum() == 4
+    filled = (page != 255).mean(axis=1) > 0.8  # pixel rows that spectrograms fill from left to right, and type does not
+    assert (np.diff(filled.astype(int), prepend=0) == 1).sum() == 4
     assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "sheet.png"]
 
 
@@ -28,17 +29,17 @@ def test_the_seed_decides_what_is_drawn(rendered: Path, tmp_path: Path) -> None:
     assert first.read_bytes() == again.read_bytes() != other.read_bytes()
 
 
-def test_augmented_rows_show_what_training_does_to_the_same_segments(rendered: Path, tmp_path: Path) -> None:
+def test_augmented_rows_show_the_same_segments(rendered: Path, tmp_path: Path) -> None:
     store = open_store(rendered)
-    seen: list[np.ndarray] = []
+    seen: list[Items] = []
 
-    def invert(pictures: np.ndarray, items: np.ndarray) -> np.ndarray:
-        assert all((store.pictures()[item] == picture).all() for item, picture in zip(items, pictures, strict=True))
+    def invert(images: Grey, items: Items) -> Grey:
+        assert all((store.spectrograms()[item] == image).all() for item, image in zip(items, images, strict=True))
         seen.append(items)
-        return 255 - pictures
+        return 255 - images
 
-    plain = contact_sheet(rendered, tmp_path / "plain.png", columns=2)
-    both = contact_sheet(rendered, tmp_path / "both.png", columns=2, augment=invert)
+    plain = contact_sheet(rendered, tmp_path / "plain.png", per_class=2)
+    both = contact_sheet(rendered, tmp_path / "both.png", per_class=2, augment=invert)
     assert len(seen) == 4
     for items in seen:
         assert len({store.segments[item].clip.group for item in items}) == 2
@@ -48,21 +49,11 @@ def test_augmented_rows_show_what_training_does_to_the_same_segments(rendered: P
 
 
 def test_what_cannot_be_drawn_is_one_clear_line(rendered: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="columns is 0"):
-        contact_sheet(rendered, tmp_path / "sheet.png", columns=0)
+    with pytest.raises(ConfigError, match="per_class is 0"):
+        contact_sheet(rendered, tmp_path / "sheet.png", per_class=0)
     data = Path(shutil.copytree(rendered, tmp_path / "data"))
     for path in data.glob("mel-*/**/*.png"):
         path.write_bytes(b"damaged")
     with pytest.raises(DataError, match="repairs only that"):
         contact_sheet(data, tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
-
-
-def test_the_command_draws_what_training_sees(rendered: Path, tmp_path: Path) -> None:
-    plain, both = tmp_path / "plain.png", tmp_path / "both.png"
-    for arguments in (["--out", str(plain)], ["--out", str(both), "--augment", "light"]):
-        with pytest.raises(SystemExit) as stopped:
-            main(["sheet", str(rendered), "--columns", "2", *arguments])
-        assert not stopped.value.code
-    with Image.open(plain) as a, Image.open(both) as b:
-        assert b.height > 1.5 * a.height

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "stress_render.py"
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, forks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, forks"),
+]
 
 
-def stress(*options):
+def stress(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True)
 
 
-def test_twenty_kills_lose_nothing():
+def test_twenty_kills_lose_nothing() -> None:
     done = stress("--kills", "20", "--hours", "0")
     assert done.returncode == 0, done.stderr
     assert "every resumed run byte-identical" in done.stdout
 
 
-def test_memory_is_bounded_by_the_segment_not_the_file():
+def test_memory_is_bounded_by_the_segment_not_the_file() -> None:
     done = stress("--kills", "0", "--hours", "0.25", "--megabytes", "110")  # the samples alone would take 79 MB
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Splits: nothing on two sides, nothing lost, the same for the same seed, balanced as well as groups allow."""
+"""Splits: no group in two subsets, no clip lost, the same for the same seed, as balanced as the groups allow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectro.core.config import SplitConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError
-from spectro.core.tables import Clip, Split, read_split, write_clips, write_csv
+from spectro.core.tables import Clip, Failure, Split, write_clips, write_failures
 from spectro.data.splits import assign, leaking_groups, split
 from spectro.data.store import open_store
 
@@ -30,7 +31,7 @@ def clips_of(groups: list[tuple[int, int]]) -> Items:
     return {clip.id: clip for clip in clips}
 
 
-# At least three groups of each of two to four classes, so that every fold can have every class.
+# At least three groups of each of two to four classes, so that every subset can have every class.
 corpora = st.integers(2, 4).flatmap(
     lambda classes: st.lists(st.tuples(st.integers(0, classes - 1), st.integers(1, 5)), max_size=25).map(
         lambda extra: clips_of([(label, 1 + label) for label in range(classes) for _ in range(3)] + extra)
@@ -39,41 +40,39 @@ corpora = st.integers(2, 4).flatmap(
 seeds = st.integers(0, 5)
 
 
-def folds_of_groups(items: Items, made: Split) -> dict[str, set[str]]:
-    folds: defaultdict[str, set[str]] = defaultdict(set)
-    for item, fold in made.assigned.items():
-        folds[items[item].group].add(fold)
-    return folds
+def subsets_of_groups(items: Items, result: Split) -> dict[str, set[str]]:
+    subsets: defaultdict[str, set[str]] = defaultdict(set)
+    for item, subset in result.assigned.items():
+        subsets[items[item].group].add(subset)
+    return subsets
 
 
 @settings(max_examples=40, deadline=None)
 @given(items=corpora, seed=seeds, folds=st.sampled_from([0, 2, 3]))
-def test_no_group_stands_on_two_sides_and_every_clip_is_dealt_exactly_once(items: Items, seed: int, folds: int) -> None:
-    made = assign(items, SplitConfig(seed=seed, folds=folds, val=0.1 if folds != 2 else 0.0), "s")
-    assert len(made) == (folds or 1)
-    for one in made:
+def test_no_group_is_in_two_subsets_and_no_clip_is_lost(items: Items, seed: int, folds: int) -> None:
+    results = assign(items, SplitConfig(seed=seed, folds=folds, val=0.1 if folds != 2 else 0.0), "s")
+    assert len(results) == (folds or 1)
+    for one in results:
         assert one.assigned.keys() == items.keys()
-        assert all(len(seen) == 1 for seen in folds_of_groups(items, one).values())
+        assert all(len(subsets) == 1 for subsets in subsets_of_groups(items, one).values())
         assert not one.leaky
-        assert one.facts["leaking_groups"] == 0
+        assert one.statistics.leaking_groups == 0
     if folds:
-        tested = Counter(item for one in made for item, fold in one.assigned.items() if fold == "test")
+        tested = Counter(item for one in results for item, subset in one.assigned.items() if subset == "test")
         assert tested == dict.fromkeys(items, 1)
 
 
 @settings(max_examples=40, deadline=None)
 @given(items=corpora, seed=seeds)
-def test_every_class_with_three_groups_is_in_every_fold(items: Items, seed: int) -> None:
-    (made,) = assign(items, SplitConfig(seed=seed), "s")
-    assert all(number > 0 for counts in made.facts["labels"].values() for number in counts.values())
-    assert made.facts["absent"] == {}
+def test_every_class_with_three_groups_is_in_every_subset(items: Items, seed: int) -> None:
+    (result,) = assign(items, SplitConfig(seed=seed), "s")
+    assert all(number > 0 for counts in result.statistics.labels.values() for number in counts.values())
+    assert result.statistics.absent == {}
 
 
 @settings(max_examples=20, deadline=None)
 @given(items=corpora, seed=seeds, random=st.randoms(use_true_random=False), by=st.sampled_from(["group", "clip"]))
-def test_the_split_depends_on_the_seed_and_not_on_the_order_of_rows(
-    items: Items, seed: int, random: object, by: str
-) -> None:
+def test_the_order_of_rows_does_not_matter(items: Items, seed: int, random: object, by: str) -> None:
     rows = list(items.items())
     random.shuffle(rows)  # type: ignore[attr-defined]
     config = SplitConfig(seed=seed, by=by)  # type: ignore[arg-type]
@@ -82,46 +81,46 @@ def test_the_split_depends_on_the_seed_and_not_on_the_order_of_rows(
 
 @settings(max_examples=20, deadline=None)
 @given(items=corpora, seed=seeds)
-def test_a_clip_split_counts_the_groups_it_tears_apart(items: Items, seed: int) -> None:
-    (made,) = assign(items, SplitConfig(by="clip", seed=seed), "s")
-    torn = [group for group, seen in folds_of_groups(items, made).items() if len(seen) > 1]
-    assert leaking_groups(items, made.assigned) == sorted(torn)
-    assert made.facts["leaking_groups"] == len(torn)
-    assert made.leaky == bool(torn)
+def test_a_clip_split_counts_its_leaking_groups(items: Items, seed: int) -> None:
+    (result,) = assign(items, SplitConfig(by="clip", seed=seed), "s")
+    leaking = [group for group, subsets in subsets_of_groups(items, result).items() if len(subsets) > 1]
+    assert leaking_groups(items, result.assigned) == sorted(leaking)
+    assert result.statistics.leaking_groups == len(leaking)
+    assert result.leaky == bool(leaking)
 
 
-def test_another_seed_deals_otherwise() -> None:
+def test_another_seed_gives_another_split() -> None:
     items = clips_of([(label, 2) for label in range(3) for _ in range(10)])
     assert len({assign(items, SplitConfig(seed=seed), "s")[0].sha256 for seed in range(5)}) == 5
 
 
-def test_equal_groups_are_dealt_in_exact_shares() -> None:
+def test_equal_groups_are_assigned_in_exact_shares() -> None:
     items = clips_of([(label, 3) for label in range(4) for _ in range(10)])
-    (made,) = assign(items, SplitConfig(), "s")
-    assert made.facts["counts"] == {"train": 84, "val": 12, "test": 24}
-    assert made.facts["balance"] == 0
+    (result,) = assign(items, SplitConfig(), "s")
+    assert result.statistics.counts == {"train": 84, "val": 12, "test": 24}
+    assert result.statistics.balance == 0
 
 
 def test_groups_of_very_different_size_stay_near_the_shares() -> None:
     items = clips_of([(label, size) for label in range(3) for size in (60, 30, 20, 10, 5, 5, 4, 3, 2, 1)])
-    (made,) = assign(items, SplitConfig(), "s")
+    (result,) = assign(items, SplitConfig(), "s")
     total = len(items)
-    assert abs(made.facts["counts"]["test"] / total - 0.2) < 0.05
-    assert abs(made.facts["counts"]["val"] / total - 0.1) < 0.05
-    assert made.facts["balance"] < 0.05
+    assert abs(result.statistics.counts["test"] / total - 0.2) < 0.05
+    assert abs(result.statistics.counts["val"] / total - 0.1) < 0.05
+    assert result.statistics.balance < 0.05
 
 
-def test_groups_of_several_classes_are_dealt_whole() -> None:
+def test_groups_of_several_classes_stay_whole() -> None:
     clips = [Clip(id=f"{g}-{label}", label=label, group=str(g)) for g in range(12) for label in "ab"]
-    (made,) = assign({clip.id: clip for clip in clips}, SplitConfig(), "s")
-    assert made.facts["absent"] == {}
-    assert made.facts["leaking_groups"] == 0
+    (result,) = assign({clip.id: clip for clip in clips}, SplitConfig(), "s")
+    assert result.statistics.absent == {}
+    assert result.statistics.leaking_groups == 0
 
 
 def test_as_many_folds_as_groups_leave_one_group_out() -> None:
     items = clips_of([(label, 1 + label) for label in range(3) for _ in range(4)])
-    made = assign(items, SplitConfig(folds=12, val=0.1), "s")
-    tested = [{items[item].group for item, fold in one.assigned.items() if fold == "test"} for one in made]
+    results = assign(items, SplitConfig(folds=12, val=0.1), "s")
+    tested = [{items[item].group for item, subset in one.assigned.items() if subset == "test"} for one in results]
     assert all(len(groups) == 1 for groups in tested)
     assert len(set.union(*tested)) == 12
     with pytest.raises(DataError, match="12 groups cannot fill 13 folds"):
@@ -130,13 +129,14 @@ def test_as_many_folds_as_groups_leave_one_group_out() -> None:
 
 def test_scarce_classes_spread_over_the_folds() -> None:
     items = clips_of([(label, 1) for label in range(10) for _ in range(2)])
-    made = assign(items, SplitConfig(folds=5, val=0.0), "s")
-    assert [one.facts["counts"]["test"] for one in made] == [4] * 5
+    results = assign(items, SplitConfig(folds=5, val=0.0), "s")
+    assert [one.statistics.counts["test"] for one in results] == [4] * 5
 
 
 def save(folder: Path, clips: list[Clip], failed: tuple[str, ...] = ()) -> Path:
     write_clips(folder / "clips.csv", clips)
-    write_csv(folder / "failed.csv", ("path", "reason", "seconds", "message"), [(f, "empty", 0, "") for f in failed])
+    failures = (Failure(path=path, reason="empty", seconds=0.0, message="") for path in failed)
+    write_failures(folder / "failed.csv", failures)
     return folder
 
 
@@ -151,38 +151,38 @@ def official(folds: list[str], *, classes: int = 2) -> list[Clip]:
 def test_split_writes_what_it_returns(tmp_path: Path) -> None:
     data = save(tmp_path, list(clips_of([(label, 2) for label in range(2) for _ in range(6)]).values()))
     for by, title in (("group", "group"), ("clip", "clip (LEAKY)")):
-        (made,) = split(data, config=SplitConfig(by=by))  # type: ignore[arg-type]
-        assert made.title == title
-        assert read_split(data / "splits", by).sha256 == made.sha256
+        (result,) = split(data, config=SplitConfig(by=by))  # type: ignore[arg-type]
+        assert result.title == title
+        assert DataFolder.open(data).split(by).sha256 == result.sha256
     assert [one.name for one in split(data, config=SplitConfig(folds=3), name="mine")] == ["mine-1", "mine-2", "mine-3"]
 
 
-def test_official_words_are_taken_as_they_stand_and_clips_without_are_counted(tmp_path: Path) -> None:
+def test_official_words_are_taken_as_they_are(tmp_path: Path) -> None:
     clips = official(["training", "train", "validation", "test", ""])
-    (made,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
-    assert made.name == "official"
-    assert {clip.id: made.assigned.get(clip.id) for clip in clips[:5]} == {
+    (result,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert result.name == "official"
+    assert {clip.id: result.assigned.get(clip.id) for clip in clips[:5]} == {
         "0-0.wav": "train", "0-1.wav": "train", "0-2.wav": "val", "0-3.wav": "test", "0-4.wav": None,
     }  # fmt: skip
-    assert made.facts["left_out"] == ["0-4.wav", "1-4.wav"]
+    assert result.statistics.left_out == ("0-4.wav", "1-4.wav")
 
 
-def test_official_numbers_make_one_split_each_with_validation_from_the_rest(tmp_path: Path) -> None:
+def test_official_numbers_make_one_split_each(tmp_path: Path) -> None:
     clips = official([str(number) for number in (1, 2, 10) for _ in range(4)])
-    made = split(save(tmp_path, clips), config=SplitConfig(by="official"))
-    assert [one.name for one in made] == ["official-1", "official-2", "official-10"]
-    for one, number in zip(made, ("1", "2", "10"), strict=True):
-        assert {item for item, fold in one.assigned.items() if fold == "test"} == {
+    results = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert [one.name for one in results] == ["official-1", "official-2", "official-10"]
+    for one, number in zip(results, ("1", "2", "10"), strict=True):
+        assert {item for item, subset in one.assigned.items() if subset == "test"} == {
             c.id for c in clips if c.fold == number
         }
-        assert one.facts["counts"]["val"] == 2
-        assert one.facts["balance"] == 0
+        assert one.statistics.counts["val"] == 2
+        assert one.statistics.balance == 0
 
 
-def test_an_official_split_that_tears_a_group_is_marked(tmp_path: Path) -> None:
+def test_an_official_split_that_leaks_is_marked(tmp_path: Path) -> None:
     clips = [replace(clip, group="same") for clip in official(["train", "val", "test"])]
-    (made,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
-    assert made.title == "official (LEAKY)"
+    (result,) = split(save(tmp_path, clips), config=SplitConfig(by="official"))
+    assert result.title == "official (LEAKY)"
 
 
 @pytest.mark.parametrize(
@@ -209,18 +209,18 @@ def test_what_cannot_be_split_is_one_clear_line(
     assert not (tmp_path / "splits").exists()
 
 
-def test_clips_that_could_not_be_rendered_are_not_dealt(tmp_path: Path) -> None:
+def test_clips_that_could_not_be_rendered_are_left_out(tmp_path: Path) -> None:
     clips = official([""] * 5)
-    (made,) = split(save(tmp_path, clips, failed=("0-0.wav",)))
-    assert made.assigned.keys() == {clip.id for clip in clips} - {"0-0.wav"}
+    (result,) = split(save(tmp_path, clips, failed=("0-0.wav",)))
+    assert result.assigned.keys() == {clip.id for clip in clips} - {"0-0.wav"}
 
 
 def test_a_segment_split_is_labelled_leaky(rendered: Path, tmp_path: Path) -> None:
     data = shutil.copytree(rendered, tmp_path / "data")
-    (made,) = split(data, config=SplitConfig(by="segment"))
-    assert made.title == "segment (LEAKY)"
-    assert made.facts["leaking_groups"] > 0
-    assert made.assigned.keys() == {segment.id for segment in open_store(data).segments}
+    (result,) = split(data, config=SplitConfig(by="segment"))
+    assert result.title == "segment (LEAKY)"
+    assert result.statistics.leaking_groups > 0
+    assert result.assigned.keys() == {segment.id for segment in open_store(data).segments}
 
 
 def test_official_folds_are_not_asked_for_by_number(tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
-"""Metrics: each is scikit-learn's for every weighting, and a class that does not occur spoils none."""
+"""Metrics: each equals scikit-learn's for every weighting, and a class that does not occur breaks none."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from spectro.core.arrays import Floats, Probs
 from spectro.core.predictions import Predictions
 from spectro.evaluation import metrics
 
 LABELS = ("blues", "jazz", "pop", "rock")
 
 
-def made(items: int = 60, seed: int = 0, labels: tuple[str, ...] = LABELS) -> Predictions:
+def random_clips(items: int = 60, seed: int = 0, labels: tuple[str, ...] = LABELS) -> Predictions:
     rng = np.random.default_rng(seed)
     truth = rng.integers(len(labels), size=items)
     probs = rng.dirichlet(np.ones(len(labels)), size=items).round(2) + np.eye(len(labels))[truth] * 0.3
@@ -27,12 +30,12 @@ def made(items: int = 60, seed: int = 0, labels: tuple[str, ...] = LABELS) -> Pr
     )
 
 
-def auc(p: Predictions, weights: np.ndarray) -> float:
+def auc(p: Predictions, weights: Floats) -> float:
     areas = [sk.roc_auc_score(p.truth == c, p.probs[:, c], sample_weight=weights) for c in np.unique(p.truth)]
     return float(np.mean(areas))
 
 
-SCIKIT = {
+SCIKIT: dict[str, Callable[[Predictions, Floats], float]] = {
     "accuracy": lambda p, w: sk.accuracy_score(p.truth, p.predicted, sample_weight=w),
     "macro_f1": lambda p, w: sk.f1_score(p.truth, p.predicted, average="macro", sample_weight=w),
     "balanced_accuracy": lambda p, w: sk.balanced_accuracy_score(p.truth, p.predicted, sample_weight=w),
@@ -43,13 +46,13 @@ SCIKIT = {
 }
 
 
-def test_every_metric_is_compared_with_scikit_learn():
+def test_every_metric_is_compared_with_scikit_learn() -> None:
     assert set(SCIKIT) == set(metrics.METRICS)
 
 
 @pytest.mark.parametrize("name", SCIKIT)
-def test_metric_is_scikit_learns_for_every_weighting(name):
-    predictions = made()
+def test_metric_is_scikit_learns_for_every_weighting(name: str) -> None:
+    predictions = random_clips()
     weights = np.random.default_rng(1).integers(1, 4, size=(5, len(predictions))).astype(float)
     weights[0] = 1
     ours = metrics.METRICS[name](predictions, weights)
@@ -58,13 +61,13 @@ def test_metric_is_scikit_learns_for_every_weighting(name):
 
 
 @pytest.mark.parametrize("name", metrics.METRICS)
-def test_integer_weights_mean_resampled_items(name):
-    predictions = made(40, seed=2)
+def test_integer_weights_mean_resampled_items(name: str) -> None:
+    predictions = random_clips(40, seed=2)
     counts = np.random.default_rng(3).integers(0, 3, size=len(predictions))
     weighted = metrics.METRICS[name](predictions, counts[None].astype(float))
     chosen = np.repeat(np.arange(len(predictions)), counts)
     ids = tuple(map(str, range(len(chosen))))
-    drawn = Predictions(
+    resampled = Predictions(
         ids=ids,
         clip_ids=ids,
         groups=ids,
@@ -72,25 +75,25 @@ def test_integer_weights_mean_resampled_items(name):
         probs=predictions.probs[chosen],
         truth=predictions.truth[chosen],
     )
-    np.testing.assert_allclose(weighted, metrics.METRICS[name](drawn, metrics.ones(drawn)))
+    np.testing.assert_allclose(weighted, metrics.METRICS[name](resampled, metrics.ones(resampled)))
 
 
-def test_class_scores_are_scikit_learns():
-    predictions = made()
+def test_class_scores_are_scikit_learns() -> None:
+    predictions = random_clips()
     ours = metrics.class_scores(predictions, metrics.ones(predictions))
     theirs = sk.precision_recall_fscore_support(predictions.truth, predictions.predicted, labels=range(4))
     for name, expected in zip(("precision", "recall", "f1"), theirs[:3], strict=True):
         np.testing.assert_allclose(ours[name][0], expected)
 
 
-def test_confusion_has_true_rows_and_predicted_columns():
-    predictions = made()
+def test_confusion_has_true_rows_and_predicted_columns() -> None:
+    predictions = random_clips()
     ours = metrics.confusion(predictions, metrics.ones(predictions))[0]
     np.testing.assert_array_equal(ours, sk.confusion_matrix(predictions.truth, predictions.predicted, labels=range(4)))
 
 
-def test_a_class_that_never_occurs_is_left_out_and_does_not_warn():
-    predictions = made(30, labels=(*LABELS, "silence"))
+def test_a_class_that_never_occurs_is_left_out() -> None:
+    predictions = random_clips(30, labels=(*LABELS, "silence"))
     present = predictions.select(predictions.truth < 4)
     scores = metrics.class_scores(present, metrics.ones(present))
     if not (present.predicted == 4).any():
@@ -99,11 +102,11 @@ def test_a_class_that_never_occurs_is_left_out_and_does_not_warn():
         assert np.isfinite(metric(present, metrics.ones(present))).all()
 
 
-def test_perfect_and_hopeless_predictions_stand_at_the_ends():
+def test_perfect_and_hopeless_predictions_have_extreme_values() -> None:
     truth = np.arange(4).repeat(3)
     ids = tuple(map(str, range(12)))
 
-    def score(probs: np.ndarray) -> dict[str, float]:
+    def score(probs: Probs) -> dict[str, float]:
         p = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=LABELS, probs=probs, truth=truth)
         return {name: float(metric(p, metrics.ones(p))[0]) for name, metric in metrics.METRICS.items()}
 
@@ -117,11 +120,11 @@ def test_perfect_and_hopeless_predictions_stand_at_the_ends():
             assert worst[name] < 1
 
 
-def test_a_class_that_a_resample_lost_is_left_out_of_its_macro_f1():
+def test_macro_f1_leaves_out_classes_lost_by_a_resample() -> None:
     truth = np.array([0, 0, 1, 1, 2, 2])
-    said = np.array([0, 2, 1, 1, 2, 2])  # "pop" is also said of a "blues"
+    predicted = np.array([0, 2, 1, 1, 2, 2])  # "pop" is also predicted for a "blues"
     ids = tuple(map(str, range(6)))
-    p = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=LABELS, probs=np.eye(4)[said], truth=truth)
+    p = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=LABELS, probs=np.eye(4)[predicted], truth=truth)
     without_pop = np.array([[1.0, 1, 1, 1, 0, 0]])
     assert metrics.class_scores(p, without_pop)["f1"][0, 2] == 0
     assert metrics.macro_f1(p, without_pop)[0] == pytest.approx((2 / 3 + 1) / 2)

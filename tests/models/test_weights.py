@@ -18,10 +18,12 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
+from spectro.core.card import WeightsFacts
 from spectro.core.config import ModelConfig
 from spectro.core.errors import WeightsError
-from spectro.models import build, build_pretrained, timm_backbone, weights
-from spectro.models.weights import SHIPPED, at_hand, read, resolve
+from spectro.models import WeightsInfo, build, build_pretrained, timm_backbone
+from spectro.models.pretrained import SHIPPED
+from spectro.models.weights import find_installed, read, resolve
 from tests.stand_in import Handler, StandIn
 
 SHAPE = (64, 96)
@@ -34,10 +36,11 @@ def original(name: str, state: dict[str, Tensor]) -> nn.Module:
     if name == "mobilenetv2_100":
         model = torchvision.models.mobilenet_v2()
     else:
-        module = pytest.importorskip("efficientnet_lite_pytorch")
-        model = module.EfficientNet.from_name(name.removeprefix("tf_").replace("_", "-"))
+        package = pytest.importorskip("efficientnet_lite_pytorch")
+        model = package.EfficientNet.from_name(name.removeprefix("tf_").replace("_", "-"))
     model.load_state_dict(state)
-    return model.eval()
+    network: nn.Module = model.eval()
+    return network
 
 
 def imagenet_model(name: str) -> nn.Module:
@@ -52,7 +55,7 @@ def imagenet_model(name: str) -> nn.Module:
 @pytest.fixture(params=SHIPPED)
 def shipped(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if not (found := at_hand(name)) or not found.origin.startswith("package"):
+    if not (info := find_installed(name)) or not info.origin.startswith("package"):
         pytest.skip(f"{SHIPPED[name].package} is not installed")
     return name
 
@@ -68,7 +71,7 @@ def test_shipped_weights_give_the_original_networks_logits_exactly(shipped: str)
     assert torch.equal(ours, theirs)
 
 
-def test_shipped_weights_see_a_palace_in_the_photo_of_the_summer_palace(shipped: str) -> None:
+def test_shipped_weights_see_a_palace_in_a_photo_of_one(shipped: str) -> None:
     photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None] / 255
     photo = nn.functional.interpolate(photo, (224, 336), mode="bicubic", antialias=True)
     model = imagenet_model(shipped)
@@ -82,10 +85,10 @@ def test_a_package_is_found_without_running_its_code(shipped: str) -> None:
     sys.modules.pop(SHIPPED[shipped].module, None)
     info = resolve(shipped)
     assert SHIPPED[shipped].module not in sys.modules
-    card = info.to_card()
-    assert card["origin"].startswith(f"package {SHIPPED[shipped].package} ")
-    assert card["sha256"] == SHIPPED[shipped].sha256
-    assert "/" not in card["file"]
+    facts = info.facts()
+    assert facts.origin.startswith(f"package {SHIPPED[shipped].package} ")
+    assert facts.sha256 == SHIPPED[shipped].sha256
+    assert "/" not in facts.file
 
 
 def test_a_package_with_an_altered_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +140,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", stand_in.address)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     yield stand_in
     stand_in.stop()
 
@@ -147,14 +150,14 @@ def small_state() -> dict[str, Tensor]:
     return dict(timm.create_model(SMALL).state_dict())
 
 
-def backbone_state(name: str, given: str) -> tuple[dict[str, Tensor], weights.WeightsInfo]:
+def backbone_state(name: str, given: str) -> tuple[dict[str, Tensor], WeightsInfo]:
     network, info = build_pretrained(ModelConfig(name=name, in_chans=3), 4, SHAPE, given)
     assert isinstance(network.backbone, timm_backbone.Backbone)
     return network.backbone.model.state_dict(), info
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
-def test_weights_come_from_the_hub_once_and_from_its_cache_afterwards(hub: Hub, tmp_path: Path, file: str) -> None:
+def test_weights_come_from_the_hub_once_then_from_its_cache(hub: Hub, tmp_path: Path, file: str) -> None:
     state = small_state()
     if file.endswith(".bin"):
         torch.save(state, tmp_path / file)
@@ -193,7 +196,7 @@ def test_a_model_without_weights_on_the_hub_says_so(hub: Hub) -> None:
 def test_the_torch_cache_is_found(hub: Hub, tmp_path: Path) -> None:
     torch.manual_seed(1)
     state = timm.create_model("mobilenetv2_050").state_dict()
-    path = tmp_path / "torch" / "checkpoints" / "mobilenetv2_050-3d30d450.pth"
+    path = tmp_path / "torch" / "hub" / "checkpoints" / "mobilenetv2_050-3d30d450.pth"
     path.parent.mkdir(parents=True)
     torch.save(state, path)
     loaded, info = backbone_state("mobilenetv2_050", "auto")
@@ -225,7 +228,7 @@ def test_a_file_of_timm_weights_loads_without_its_classifier(
     path = keep(state, tmp_path / "weights")
     loaded, info = backbone_state(SMALL, str(path))
     assert info.origin == "file"
-    assert info.to_card()["file"] == path.name
+    assert info.facts().file == path.name
     assert all(torch.equal(value, state[key]) for key, value in loaded.items())
 
 
@@ -262,7 +265,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
-def test_files_that_are_no_tables_of_tensors_are_refused_and_run_nothing(tmp_path: Path) -> None:
+def test_files_that_hold_more_than_tensors_are_refused_unrun(tmp_path: Path) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil(tmp_path / "executed"), protocol=2))
     torch.save({"weight": torch.zeros(2), "x": Evil(tmp_path / "executed")}, tmp_path / "evil-zip.pth")
     (tmp_path / "text.pth").write_text("weights")
@@ -286,10 +289,10 @@ def test_a_word_that_is_no_source_and_no_file_is_refused() -> None:
 
 
 def test_none_is_an_explicit_random_start() -> None:
-    assert resolve(SMALL, "none").to_card() == {"origin": "random", "file": "", "sha256": "", "licence": ""}
+    assert resolve(SMALL, "none").facts() == WeightsFacts(origin="random", file="", sha256="", licence="")
 
 
-def test_own_networks_start_at_random_and_take_no_other_weights(tmp_path: Path) -> None:
+def test_own_networks_start_at_random_and_take_no_weights(tmp_path: Path) -> None:
     _, info = build_pretrained(ModelConfig(name="cnn5"), 4, SHAPE)
     assert info.origin == "random"
     with pytest.raises(WeightsError, match="no pretrained weights of 'cnn5'"):
@@ -297,14 +300,14 @@ def test_own_networks_start_at_random_and_take_no_other_weights(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("name", "border"), [("tf_efficientnet_lite0", 0), ("mobilenetv2_100", 1)])
-def test_one_grey_channel_gives_the_activations_of_three_copies(name: str, border: int) -> None:
+def test_one_grey_channel_gives_the_activations_of_three(name: str, border: int) -> None:
     """Everywhere where the colours share a mean; where they do not, except beside the zero padding."""
-    if not at_hand(name):
+    if not find_installed(name):
         pytest.skip(f"{SHIPPED[name].package} is not installed")
     pictures = torch.rand(2, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
     stems, pooled = [], []
     for channels in (1, 3):
-        network, _ = build_pretrained(ModelConfig(name=name, in_chans=channels), 4, SHAPE)  # type: ignore[arg-type]
+        network, _ = build_pretrained(ModelConfig(name=name, in_chans=channels), 4, SHAPE)
         backbone = network.eval().backbone
         assert isinstance(backbone, timm_backbone.Backbone)
         with torch.inference_mode():
@@ -312,10 +315,10 @@ def test_one_grey_channel_gives_the_activations_of_three_copies(name: str, borde
             pooled.append(network.features(pictures).mean(dim=(2, 3)))
     inside = slice(border, -border or None)
     torch.testing.assert_close(stems[0][..., inside, inside], stems[1][..., inside, inside], rtol=0, atol=1e-4)
-    assert nn.functional.cosine_similarity(*pooled).min() > (0.99 if border else 0.999999)
+    assert nn.functional.cosine_similarity(pooled[0], pooled[1]).min() > (0.99 if border else 0.999999)
 
 
-def test_loading_uses_the_hash_to_know_a_shipped_file_given_by_path(shipped: str) -> None:
+def test_a_shipped_file_given_by_path_is_known_by_its_hash(shipped: str) -> None:
     path = resolve(shipped).path
     given = resolve(shipped, str(path))
     assert given.licence == SHIPPED[shipped].licence

@@ -1,189 +1,87 @@
-"""The model card says what the run's files say, and the hub gets weights and cards only."""
+"""The model card agrees with the run's files, and Hugging Face can read it."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import huggingface_hub.constants
-import numpy as np
 import pytest
-import safetensors.numpy
-import yaml
-from huggingface_hub import ModelCard
+import yaml  # type: ignore[import-untyped]
+from huggingface_hub import ModelCard, ModelCardData
 
-from spectro import Predictions, RenderConfig, Run, evaluate, model_card, push
-from spectro.cli import main
-from spectro.core.errors import ConfigError, RunError
-from tests.stand_in import Handler, StandIn
+from spectro.core.card import Card, ModelFacts, WeightsFacts
+from spectro.core.errors import RunError
+from spectro.core.runs import Run
+from spectro.evaluation.ensemble import ensemble
+from spectro.evaluation.evaluate import evaluate, read_metrics
+from spectro.reports.model_card import model_card, save_model_card
+from tests import builders
 
-LABELS = ("hiss", "hum", "pulse")
+
+def card(name: str = "first") -> Card:
+    """The card of a pretrained network."""
+    return builders.model_card(
+        name,
+        model=ModelFacts(name="resnet18", parameters=11_200_000, network=None, settings={}),
+        weights=WeightsFacts(origin="hub timm/resnet18", file="r.safetensors", sha256="0", licence="Apache-2.0"),
+        data=builders.data_facts("/home/someone/sounds"),
+        command="spectro finetune sounds",
+    )
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """A folder like that of a finished run: 24 clips in 12 groups, judged; and what must not leave it."""
-    rng = np.random.default_rng(0)
-    truth = np.repeat(np.arange(24) % 3, 3)
-    probs = rng.dirichlet(np.ones(3), 72) * 0.5 + 0.5 * np.eye(3)[truth]
-    clips = [f"clip{number // 3}" for number in range(72)]
-    said = Predictions(
-        ids=tuple(f"{clip}@{item % 3}" for item, clip in enumerate(clips)),
-        clip_ids=tuple(clips),
-        groups=tuple(f"group{number // 6}" for number in range(72)),
-        labels=LABELS,
-        probs=probs,
-        truth=truth,
-    )
-    made = Run(tmp_path / "first")
-    said.save(made.predictions_path("test"))
-    safetensors.numpy.save_file({"head.weight": np.zeros((3, 4), np.float32)}, made.weights_path)
-    for name in ("checkpoint.pt", "job.json", "history.csv"):
-        (made.path / name).write_text("not for others")
-    made.write_card(
-        {
-            "name": "first",
-            "kind": "torch",
-            "model": {"name": "resnet18", "parameters": 11_200_000},
-            "labels": list(LABELS),
-            "weights": {"origin": "hub timm/resnet18", "file": "r.safetensors", "sha256": "0", "licence": "Apache-2.0"},
-            "feature": {"name": "mel", "config": RenderConfig().to_dict()},
-            "vote": "soft",
-            "temperature": 1.0,
-            "split": {"name": "group", "title": "group", "by": "group", "sha256": "ab" * 32, "leaky": False},
-            "data": {"path": "/home/someone/sounds", "clips": 24, "segments": 72, "labels": dict.fromkeys(LABELS, 8)},
-            "command": "spectro finetune sounds",
-        }
-    )
-    evaluate(made)
-    return made
+    """An evaluated run: 24 clips in 12 groups."""
+    predictions = builders.random_predictions(0, clips=24)
+    run = builders.make_run(tmp_path / "first", {"test": predictions}, card())
+    evaluate(run)
+    return run
 
 
-def test_the_card_says_what_the_files_say(run: Run) -> None:
+def test_the_card_agrees_with_the_files(run: Run) -> None:
     text = model_card(run, data_licence="CC-BY-4.0")
-    accuracy = run.metrics()["clip"]["accuracy"]
-    assert "{value:.3f} ({low:.3f} to {high:.3f})".format(**accuracy) in text
-    for words in ("24 clips in 12 groups", "11.20 M parameters", "ab" * 32, "licence: Apache-2.0", "CC-BY-4.0"):
-        assert words in text
-    assert "Only 12 independent groups" in text
-    assert "up to 11025 Hz" in text
+    accuracy = read_metrics(run).clip.accuracy
+    assert f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})" in text
+    assert run.card.split.sha256 in text
+    for fact in ("11.20 M", "Apache-2.0", "CC-BY-4.0", "11025 Hz", run.card.command):
+        assert fact in text
     assert "LEAKY" not in text
     assert "/home" not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows[:-5]} == {4}  # one column for segments, one for clips
-    assert [row.split("|")[1].strip() for row in rows[-3:]] == list(LABELS)
+    assert {row.count("|") for row in rows[:-5]} == {4}  # the metric, segments and clips
+    assert [row.split("|")[1].strip() for row in rows[-3:]] == list(builders.LABELS)
 
 
 def test_hugging_face_can_read_its_metadata(run: Run) -> None:
     metadata = ModelCard(model_card(run), ignore_metadata_errors=False).data
+    assert isinstance(metadata, ModelCardData)
     assert (metadata.license, metadata.library_name) == ("apache-2.0", "spectro")
     assert metadata.pipeline_tag == "audio-classification"
     assert metadata.eval_results is not None
-    found = {result.metric_type: result.metric_value for result in metadata.eval_results}
-    assert found["accuracy"] == round(run.metrics()["clip"]["accuracy"]["value"], 4)
-    own = {**run.card(), "weights": {"origin": "mine", "licence": "Unlicense"}}
-    run.write_card(own)
+    values = {result.metric_type: result.metric_value for result in metadata.eval_results}
+    assert values["accuracy"] == round(read_metrics(run).clip.accuracy.value, 4)
+    own = WeightsFacts(origin="mine", file="", sha256="", licence="Unlicense")
+    run.write_card(replace(run.card, weights=own))
     assert yaml.safe_load(model_card(run).split("---")[1])["license_name"] == "unlicense"
 
 
-def test_a_leak_stands_on_top(run: Run) -> None:
-    split = {**run.card()["split"], "title": "clip (LEAKY)", "leaky": True}
-    run.write_card({**run.card(), "split": split})
+def test_a_leak_is_named_before_the_metrics(run: Run) -> None:
+    run.write_card(replace(run.card, split=builders.split_facts(by="clip", leaking_groups=2)))
     text = model_card(run)
-    assert text.index("> **LEAKY**") < text.index("## How good it is")
+    assert text.index("> **LEAKY**") < text.index("## ")
     assert "leaky-split" in yaml.safe_load(text.split("---")[1])["tags"]
 
 
-def test_a_run_that_was_not_judged_has_no_card_yet(run: Run) -> None:
+def test_a_run_without_metrics_has_no_model_card_yet(run: Run) -> None:
     run.metrics_path.unlink()
-    with pytest.raises(RunError, match="run `spectro evaluate"):
+    with pytest.raises(RunError, match="spectro evaluate"):
         model_card(run)
 
 
-class Hub(StandIn):
-    """A stand-in for the hub on this machine: keeps what is committed, and refuses when told to."""
-
-    def __init__(self) -> None:
-        self.made: list[dict[str, Any]] = []
-        self.files: dict[str, bytes] = {}
-        self.tokens: set[str | None] = set()
-        self.refuse = False
-        hub = self
-
-        class Answers(Handler):
-            def do_GET(self) -> None:
-                self.answer({"id": "someone/first", "siblings": [], "sha": "0" * 40, "private": False})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hub.tokens.add(self.headers.get("Authorization"))
-                if hub.refuse:
-                    self.answer({"error": "Invalid username or password."}, 401)
-                elif self.path == "/api/repos/create":
-                    hub.made.append(json.loads(body))
-                    self.answer({"url": f"{hub.address}/someone/first", "name": "someone/first"})
-                elif self.path == "/api/validate-yaml":
-                    self.answer({"errors": [], "warnings": []})
-                elif "/preupload/" in self.path:
-                    files = [file["path"] for file in json.loads(body)["files"]]
-                    answers = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files]
-                    self.answer({"files": answers})
-                elif "/commit/" in self.path:
-                    for line in map(json.loads, body.splitlines()):
-                        if line["key"] == "file":
-                            hub.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-                    address = f"{hub.address}/someone/first/commit/{'1' * 40}"
-                    self.answer({"commitUrl": address, "commitOid": "1" * 40, "success": True})
-                else:
-                    self.answer({}, 404)
-
-            def answer(self, value: Any, code: int = 200) -> None:
-                self.reply(code, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-        super().__init__(Answers)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The real client, talking to a stand-in with a token of its own."""
-    stand_in = Hub()
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", stand_in.address)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_TOKEN", "hf_test")
-    yield stand_in
-    stand_in.stop()
-
-
-def test_weights_and_cards_are_pushed_and_nothing_else(run: Run, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["push", str(run.path), "hf:someone/first", "--private"])
-    said = capsys.readouterr()
-    assert not stopped.value.code, said.err
-    assert f"{hub.address}/someone/first" in said.out
-    assert (hub.made[0]["name"], hub.made[0]["organization"]) == ("first", "someone")
-    assert set(hub.files) == {"weights.safetensors", "card.json", "README.md"}
-    assert hub.files["weights.safetensors"] == run.weights_path.read_bytes()
-    assert hub.files["card.json"] == run.card_path.read_bytes()
-    assert hub.files["README.md"].startswith(b"---\nlibrary_name: spectro\n")
-    assert hub.tokens == {"Bearer hf_test"}
-
-
-def test_an_edited_model_card_is_pushed_as_it_is(run: Run, hub: Hub) -> None:
-    (run.path / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
-    push(run, "hf:someone/first")
-    assert hub.files["README.md"].endswith(b"Mine.\n")
-
-
-def test_what_cannot_be_pushed_says_why(run: Run, hub: Hub) -> None:
-    with pytest.raises(ConfigError, match="hf:owner/name"):
-        push(run, "someone/first")
-    hub.refuse = True
-    with pytest.raises(RunError, match="someone/first could not be uploaded"):
-        push(run, "hf:someone/first")
-    run.weights_path.unlink()
-    run.write_card({**run.card(), "members": [{"path": "../a", "name": "a"}, {"path": "../b", "name": "b"}]})
-    with pytest.raises(RunError, match="push its members: a, b"):
-        push(run, "hf:someone/first")
+def test_an_ensemble_names_its_members(run: Run, tmp_path: Path) -> None:
+    other = builders.make_run(tmp_path / "second", {"test": builders.random_predictions(0, clips=24)}, card("second"))
+    both = ensemble([run, other], out=tmp_path / "both")
+    evaluate(both)
+    path = save_model_card(both)
+    assert path == both.path / "README.md"
+    assert "first, second" in path.read_text(encoding="utf-8")

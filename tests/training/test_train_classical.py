@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +12,19 @@ import skops.io
 from sklearn.linear_model import Ridge
 
 from spectro.audio.features.stats import StatsConfig
-from spectro.core.config import SplitConfig
+from spectro.core.config import ClassicalConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.data.engines import local as engine
-from spectro.data.splits import split
 from spectro.evaluation.ensemble import ensemble
 from spectro.evaluation.evaluate import evaluate
-from spectro.inference.classifier import PIPELINE, load_classifier
+from spectro.inference.classifier import load_classifier
 from spectro.inference.predict import predict
 from spectro.models import classical
 from spectro.reports.html import report
 from spectro.training.dataset import TrainingData
-from spectro.training.train_classical import ClassicalConfig, grouped_folds, train_classical
+from spectro.training.train_classical import grouped_folds, train_classical
 
 FEW = StatsConfig(set="centroid+rms+zcr")
 QUICK = ClassicalConfig(search=False, folds=2)
@@ -38,26 +36,17 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "cores", lambda: 1)
 
 
-@pytest.fixture(scope="module")
-def data(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("classical") / "data"
-    shutil.copytree(rendered, folder)
-    split(folder, config=SplitConfig(by="group", test=0.34, val=0.0))
-    split(folder, config=SplitConfig(by="group", test=0.34, val=0.3), name="val")
-    return folder
-
-
 @pytest.fixture
 def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the slow ones stop early: whether they converge is not what is tested."""
     make = classical.pipeline
 
     def shortened(name: str, seed: int) -> Any:
-        made = make(name, seed)
+        pipeline = make(name, seed)
         for setting in ("max_iter", "n_estimators"):
-            if f"model__{setting}" in made.get_params() and name in ("mlp", "boosting", "forest", "xgboost"):
-                made.set_params(**{f"model__{setting}": 10})
-        return made
+            if f"model__{setting}" in pipeline.get_params() and name in ("mlp", "boosting", "forest", "xgboost"):
+                pipeline.set_params(**{f"model__{setting}": 10})
+        return pipeline
 
     monkeypatch.setattr(classical, "pipeline", shortened)
 
@@ -66,58 +55,63 @@ def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_contract(model: str, data: Path, tmp_path: Path, few_iterations: None) -> None:
     if model == "xgboost":
         pytest.importorskip("xgboost")
-    run = train_classical(data, out=tmp_path / "run", model=model, feature_config=FEW, config=QUICK)
-    said = run.predictions("test")
-    clips = said.pool()
-    assert (clips.predicted == clips.truth).mean() >= 0.5  # four classes that can be heard
-    dataset = TrainingData.open(data, "group", feature="stats", feature_config=FEW)
+    run = train_classical(data, out=tmp_path / "run", split="noval", model=model, feature_config=FEW, config=QUICK)
+    tested = run.predictions("test")
+    clips = tested.pool()
+    assert (clips.predicted == clips.truth).mean() >= 0.5  # four classes that are easy to tell apart
+    dataset = TrainingData.open(data, "noval", feature="stats", feature_config=FEW)
     loaded = load_classifier(run)
-    assert loaded.labels == said.labels
-    assert np.allclose(loaded.predict_proba(dataset.arrays()[dataset.folds["test"]]), said.probs)
-    card = run.card()
-    assert card["kind"] == "sklearn"
-    assert set(card["model"]["settings"]) == set(classical.METHODS[model].space)
-    assert card["feature"]["config_id"] == dataset.features.config_id  # type: ignore[union-attr]
+    assert loaded.labels == tested.labels
+    assert np.allclose(loaded.predict_proba(dataset.arrays()[dataset.subsets["test"]]), tested.probs)
+    card = run.card
+    assert (card.kind, card.fitting, card.training) == ("sklearn", QUICK, None)
+    assert card.model
+    assert set(card.model.settings) == set(classical.METHODS[model].space)
+    assert card.feature == dataset.feature_facts()
 
 
-def test_a_run_of_one_is_judged_reported_combined_and_served_like_any_other(data: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_is_evaluated_reported_combined_and_served_like_others(data: Path, tmp_path: Path) -> None:
+    config = ClassicalConfig(folds=2)
     runs = [
-        train_classical(
-            data, out=tmp_path / name, model=name, feature_config=FEW, config=ClassicalConfig(folds=2), split="val"
-        )
+        train_classical(data, out=tmp_path / name, model=name, feature_config=FEW, config=config)
         for name in ("logistic", "bayes")
     ]
     assert {"predictions-val.npz", "predictions-test.npz", "model.skops", "card.json"} <= {
         path.name for path in runs[0].path.iterdir()
     }
-    assert evaluate(runs[0])["clip"]["accuracy"]["value"] > 0.5
+    assert evaluate(runs[0]).clip.accuracy.value > 0.5
     both = ensemble(runs, out=tmp_path / "both")
     assert report([both, *runs], out=tmp_path / "report.html").stat().st_size > 10_000
-    root = Path(json.loads((data / "source.json").read_text())["root"])
-    dataset = TrainingData.open(data, "val", feature="stats", feature_config=FEW)
-    judged = [dataset.segments[item].clip for item in dataset.folds["test"]]
-    said = predict(runs[0], [root / judged[0].id])
-    first = runs[0].predictions("test").probs[:3]
-    assert np.allclose(said.segments.probs, first, atol=1e-6)
-    assert predict(both, [root / judged[0].id]).clips.labels == said.clips.labels
+    dataset = TrainingData.open(data, "group", feature="stats", feature_config=FEW)
+    clip = dataset.segments[dataset.subsets["test"][0]].clip
+    file = DataFolder.open(data).source_root() / clip.id
+    predicted = predict(runs[0], [file])
+    assert predicted.segments is not None
+    assert np.allclose(predicted.segments.probs, runs[0].predictions("test").probs[:3], atol=1e-6)
+    assert predict(both, [file]).clips.labels == predicted.clips.labels
 
 
 def test_folds_of_the_search_keep_groups_whole_and_classes_in(data: Path) -> None:
-    dataset = TrainingData.open(data, "group", feature="stats", feature_config=FEW)
+    dataset = TrainingData.open(data, "noval", feature="stats", feature_config=FEW)
     folds = grouped_folds(dataset, ClassicalConfig(folds=3))
-    groups = np.array([dataset.segments[item].clip.group for item in dataset.folds["train"]])
-    truth = dataset.truth[dataset.folds["train"]]
+    groups = np.array([dataset.segments[item].clip.group for item in dataset.subsets["train"]])
+    truth = dataset.truth[dataset.subsets["train"]]
     assert len(folds) == 2  # two groups a class are left to train on
-    for train, held in folds:
-        assert not set(groups[train]) & set(groups[held])
+    for train, held_out in folds:
+        assert not set(groups[train]) & set(groups[held_out])
         assert set(truth[train]) == set(truth)
 
 
 def test_the_search_tries_the_whole_space_and_keeps_the_best(data: Path, tmp_path: Path) -> None:
-    run = train_classical(data, out=tmp_path / "run", model="knn", feature_config=FEW, config=ClassicalConfig(folds=2))
-    found = run.card()["history"]["search"]
-    assert (found["folds"], found["tried"]) == (2, 10)
-    assert 0.25 < found["accuracy"] <= 1
+    config = ClassicalConfig(folds=2)
+    run = train_classical(data, out=tmp_path / "run", split="noval", model="knn", feature_config=FEW, config=config)
+    history = run.card.history
+    assert history
+    assert history.search
+    assert (history.search.folds, history.search.tried) == (2, 10)
+    assert history.search.accuracy is not None
+    assert 0.25 < history.search.accuracy <= 1
 
 
 def test_a_finished_run_is_returned_and_other_settings_are_refused(data: Path, tmp_path: Path) -> None:
@@ -125,18 +119,18 @@ def test_a_finished_run_is_returned_and_other_settings_are_refused(data: Path, t
     written = first.card_path.stat().st_mtime_ns
     again = train_classical(data, out=tmp_path / "run", model="bayes", feature_config=FEW, config=QUICK)
     assert again.card_path.stat().st_mtime_ns == written
-    with pytest.raises(RunError, match="holds a run of other settings"):
+    with pytest.raises(RunError, match="method: knn here, bayes there"):
         train_classical(data, out=tmp_path / "run", model="knn", feature_config=FEW, config=QUICK)
 
 
 def test_a_file_with_a_strange_type_is_not_loaded(data: Path, tmp_path: Path) -> None:
     run = train_classical(data, out=tmp_path / "run", model="bayes", feature_config=FEW, config=QUICK)
     strange = Ridge()
-    strange.callback = np.random.RandomState  # type: ignore[attr-defined]
-    skops.io.dump(strange, run.path / PIPELINE)
-    with pytest.raises(RunError, match=r"which no model of ours does; it is not loaded"):
+    strange.callback = np.random.RandomState
+    skops.io.dump(strange, run.pipeline_path)
+    with pytest.raises(RunError, match="not loaded"):
         load_classifier(Run.open(run.path))
-    (run.path / PIPELINE).write_bytes(b"not a model")
+    run.pipeline_path.write_bytes(b"not a model")
     with pytest.raises(RunError, match="cannot be read as a model"):
         load_classifier(Run.open(run.path))
 

@@ -1,4 +1,4 @@
-"""Features: what can be computed from a segment's samples, one file each, filed in `FEATURES`."""
+"""Features: what can be computed from a segment's samples, one file each, registered in `FEATURES`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from spectro.core.arrays import Floats32
 from spectro.core.config import Config, require
 from spectro.core.registry import Registry
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameConfig(Config):
-    """How the sound is cut into frames; the settings that librosa's features share, with its defaults."""
+    """How sound is cut into frames: the settings that librosa's features share, with its defaults."""
 
     sample_rate: int = 22050
     """Sample rate that audio is resampled to, in Hz."""
@@ -42,15 +38,23 @@ class Feature:
     """Name in `FEATURES`, in run cards and on the command line."""
     kind: Literal["frames", "vector"]
     """Shape of the result: `frames` is `[bands, frames]`, `vector` is `[values]`."""
-    function: Callable[[Floats, Any], Floats]
+    function: Callable[[Floats32, Any], Floats32]
     """`function(samples, config)` -> the feature, float32, finite also where the sound is silent."""
     config: type[Config]
     """Class of its settings."""
     names: Callable[[Any], tuple[str, ...]] | None = None
-    """`names(config)` -> name of each row or value; the feature's own name and a number where there are none."""
+    """`names(config)` -> name of each row or value; None for the feature's own name and a number."""
 
     def columns(self, config: Any, count: int) -> tuple[str, ...]:
-        """Return the names of the `count` rows or values that the feature has under `config`."""
+        """Return the name of each of the feature's rows or values.
+
+        Parameters
+        ----------
+        config
+            The feature's settings.
+        count
+            Number of rows or values.
+        """
         if self.names is not None:
             return self.names(config)
         return (self.name,) if count == 1 else tuple(f"{self.name}_{row + 1}" for row in range(count))
@@ -61,10 +65,18 @@ FEATURES: Registry[Feature] = Registry("feature")
 
 
 def settings_of(feature: Feature, shared: Config) -> Config:
-    """Return a feature's settings with those that `shared` has too taken from there: for features made of others."""
+    """Return a feature's settings, taking from `shared` those that both have: for features made of others.
+
+    Parameters
+    ----------
+    feature
+        The feature that is part of another.
+    shared
+        Settings of the other.
+    """
     names = {field.name for field in fields(feature.config)} & {field.name for field in fields(shared)}
     return feature.config(**{name: getattr(shared, name) for name in names})
 
 
-for _module in iter_modules(__path__):  # a new file in this folder is a new feature; nothing else needs to know it
+for _module in iter_modules(__path__):  # a new file in this folder is a new feature; nothing else needs to change
     import_module(f"{__name__}.{_module.name}")

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig
+from spectro.audio.features import FEATURES, Feature, FrameConfig
+from spectro.core.arrays import Floats32
 
 PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def chroma(samples: Floats, config: FrameConfig) -> Floats:
-    """Compute a chromagram, `[12, frames]`, the strongest class of each frame 1 (`librosa.feature.chroma_stft`).
+def chroma(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Compute a chromagram (`librosa.feature.chroma_stft`), with the tuning estimated from the segment.
 
-    The tuning is estimated from the segment, except in silence, which has none.
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Sample rate and frames.
+
+    Returns
+    -------
+    chromagram
+        `[12, frames]` in 0..1; the strongest pitch class of each frame is 1.
     """
     import librosa
 
-    found = librosa.feature.chroma_stft(
+    chromagram = librosa.feature.chroma_stft(
         y=samples,
         sr=config.sample_rate,
         n_fft=config.n_fft,
         hop_length=config.hop_length,
-        tuning=None if samples.any() else 0.0,
+        tuning=None if samples.any() else 0.0,  # silence has none
     )
-    return found.astype(np.float32)
+    return chromagram.astype(np.float32)
 
 
 FEATURES.add("chroma")(

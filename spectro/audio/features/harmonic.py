@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig
+from spectro.audio.features import FEATURES, Feature, FrameConfig
+from spectro.core.arrays import Floats32
 
 
-def harmonic(samples: Floats, config: FrameConfig) -> Floats:
-    """Compute the root mean square of both parts, `[2, frames]`, without going back from spectra to waves.
+def harmonic(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Compute the root mean square of both parts from their spectra.
 
-    Median filtering along time and along frequency tells them apart [Fitzgerald, 2010] (`librosa.decompose.hpss`).
+    Median filters along time and along frequency separate them [Fitzgerald, 2010] (`librosa.decompose.hpss`).
+
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Sample rate and frames.
+
+    Returns
+    -------
+    loudness
+        `[2, frames]`: the harmonic part, the percussive part.
     """
     import librosa
 

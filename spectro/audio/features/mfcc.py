@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig
+from spectro.audio.features import FEATURES, Feature, FrameConfig
+from spectro.core.arrays import Floats32
 from spectro.core.config import require
 
 
@@ -27,11 +28,24 @@ class MfccConfig(FrameConfig):
         )
 
 
-def mfcc(samples: Floats, config: MfccConfig) -> Floats:
-    """Compute MFCC, `[n_mfcc, frames]`: the cosine transform of a mel-spectrogram in dB (`librosa.feature.mfcc`)."""
+def mfcc(samples: Floats32, config: MfccConfig) -> Floats32:
+    """Compute MFCC: the cosine transform of a mel-spectrogram in dB (`librosa.feature.mfcc`).
+
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Sample rate, frames, bands and coefficients.
+
+    Returns
+    -------
+    coefficients
+        `[n_mfcc, frames]`.
+    """
     import librosa  # here, as in all of these files, because rendering workers must start fast
 
-    found = librosa.feature.mfcc(
+    coefficients = librosa.feature.mfcc(
         y=samples,
         sr=config.sample_rate,
         n_mfcc=config.n_mfcc,
@@ -39,7 +53,7 @@ def mfcc(samples: Floats, config: MfccConfig) -> Floats:
         hop_length=config.hop_length,
         n_mels=config.n_mels,
     )
-    return found.astype(np.float32)
+    return coefficients.astype(np.float32)
 
 
 FEATURES.add("mfcc")(Feature(name="mfcc", kind="frames", function=mfcc, config=MfccConfig))

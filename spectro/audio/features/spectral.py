@@ -1,27 +1,25 @@
-"""Shape of the spectrum and of the wave, frame by frame: eight features of one or a few rows each."""
+"""Shape of the spectrum and of the waveform, frame by frame: eight features of one or a few rows each."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig
+from spectro.audio.features import FEATURES, Feature, FrameConfig
+from spectro.core.arrays import Floats32
 
 
-def centroid(samples: Floats, config: FrameConfig) -> Floats:
+def centroid(samples: Floats32, config: FrameConfig) -> Floats32:
     """Mean frequency of the spectrum, in Hz, `[1, frames]`."""
     return _spectral("spectral_centroid", samples, config, sr=config.sample_rate)
 
 
-def bandwidth(samples: Floats, config: FrameConfig) -> Floats:
-    """Deviation of the spectrum around its mean frequency, in Hz, `[1, frames]`."""
+def bandwidth(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Spread of the spectrum around its mean frequency, as a standard deviation in Hz, `[1, frames]`."""
     return _spectral("spectral_bandwidth", samples, config, sr=config.sample_rate)
 
 
-def contrast(samples: Floats, config: FrameConfig) -> Floats:
-    """Peaks against valleys in seven bands an octave wide, in dB, `[7, frames]`.
+def contrast(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Difference between peaks and valleys in seven bands an octave wide, in dB, `[7, frames]`.
 
     Jiang et al., Music type classification by spectral contrast feature, 2002.
     """
@@ -29,17 +27,17 @@ def contrast(samples: Floats, config: FrameConfig) -> Floats:
     return _spectral("spectral_contrast", samples, config, sr=config.sample_rate, fmin=lowest)
 
 
-def rolloff(samples: Floats, config: FrameConfig) -> Floats:
+def rolloff(samples: Floats32, config: FrameConfig) -> Floats32:
     """Frequency below which 85 % of the magnitude lies, in Hz, `[1, frames]`."""
     return _spectral("spectral_rolloff", samples, config, sr=config.sample_rate)
 
 
-def flatness(samples: Floats, config: FrameConfig) -> Floats:
-    """Geometric over arithmetic mean of the power spectrum: 0 a tone, 1 white noise, `[1, frames]`."""
+def flatness(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Geometric over arithmetic mean of the power spectrum: 0 for a tone, 1 for white noise, `[1, frames]`."""
     return _spectral("spectral_flatness", samples, config)
 
 
-def flux(samples: Floats, config: FrameConfig) -> Floats:
+def flux(samples: Floats32, config: FrameConfig) -> Floats32:
     """Distance of each normalized magnitude spectrum from the one before, `[1, frames]`, the first 0.
 
     Tzanetakis & Cook, Musical genre classification of audio signals, 2002.
@@ -49,33 +47,33 @@ def flux(samples: Floats, config: FrameConfig) -> Floats:
     return np.linalg.norm(np.diff(spectra, axis=1, prepend=spectra[:, :1]), axis=0)[None].astype(np.float32)  # type: ignore[no-any-return]
 
 
-def zcr(samples: Floats, config: FrameConfig) -> Floats:
-    """Share of neighbouring samples between which the wave crosses zero, `[1, frames]`."""
+def zcr(samples: Floats32, config: FrameConfig) -> Floats32:
+    """Share of neighbouring samples between which the waveform crosses zero, `[1, frames]`."""
     import librosa
 
-    found = librosa.feature.zero_crossing_rate(samples, frame_length=config.n_fft, hop_length=config.hop_length)
-    return found.astype(np.float32)
+    rate = librosa.feature.zero_crossing_rate(samples, frame_length=config.n_fft, hop_length=config.hop_length)
+    return rate.astype(np.float32)
 
 
-def rms(samples: Floats, config: FrameConfig) -> Floats:
+def rms(samples: Floats32, config: FrameConfig) -> Floats32:
     """Root of the mean square of the samples, `[1, frames]`."""
     import librosa
 
-    found = librosa.feature.rms(y=samples, frame_length=config.n_fft, hop_length=config.hop_length)
-    return found.astype(np.float32)
+    loudness = librosa.feature.rms(y=samples, frame_length=config.n_fft, hop_length=config.hop_length)
+    return loudness.astype(np.float32)
 
 
-def _magnitude(samples: Floats, config: FrameConfig) -> NDArray[np.float32]:
+def _magnitude(samples: Floats32, config: FrameConfig) -> Floats32:
     import librosa
 
     return np.abs(librosa.stft(samples, n_fft=config.n_fft, hop_length=config.hop_length))  # type: ignore[no-any-return]
 
 
-def _spectral(name: str, samples: Floats, config: FrameConfig, **options: Any) -> Floats:
+def _spectral(name: str, samples: Floats32, config: FrameConfig, **options: float) -> Floats32:
     import librosa
 
-    found = getattr(librosa.feature, name)(S=_magnitude(samples, config), **options)
-    return found.astype(np.float32)  # type: ignore[no-any-return]
+    rows = getattr(librosa.feature, name)(S=_magnitude(samples, config), **options)
+    return rows.astype(np.float32)  # type: ignore[no-any-return]
 
 
 for _function in (centroid, bandwidth, contrast, rolloff, flatness, flux, zcr, rms):

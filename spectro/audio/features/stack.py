@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig, settings_of
+from spectro.audio.features import FEATURES, Feature, FrameConfig, settings_of
+from spectro.core.arrays import Floats32
 from spectro.core.config import require
 
 
@@ -26,8 +27,21 @@ class StackConfig(FrameConfig):
             require(FEATURES[name].kind == "frames" and name != "stack", f"'{name}' has no frames that can be stacked")
 
 
-def stack(samples: Floats, config: StackConfig) -> Floats:
-    """Compute the named features, `[all their rows, frames]`."""
+def stack(samples: Floats32, config: StackConfig) -> Floats32:
+    """Compute the named features and put them on top of each other.
+
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Names of the features, sample rate and frames.
+
+    Returns
+    -------
+    rows
+        `[rows of all features, frames]`.
+    """
     features = [FEATURES[name] for name in config.parts]
     return np.concatenate([feature.function(samples, settings_of(feature, config)) for feature in features])
 

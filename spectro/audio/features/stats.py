@@ -1,30 +1,27 @@
-"""Statistics: any set of features as one vector of named values, among them the sets of two studies."""
+"""Statistics: any set of features as one vector of named values, including the sets of two studies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig, settings_of
+from spectro.audio.features import FEATURES, Feature, FrameConfig, settings_of
+from spectro.core.arrays import Floats, Floats32
 from spectro.core.config import require
 from spectro.core.errors import ConfigError, did_you_mean
 
-Rows = NDArray[np.float64]
 
-
-def _standardized(rows: Rows) -> Rows:
-    """Return rows of mean 0 and deviation 1; a row that never changes becomes 0."""
+def _standardized(rows: Floats) -> Floats:
+    """Return rows of mean 0 and standard deviation 1; a row that never changes becomes 0."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
-    changing = deviation > 1e-9 * (1 + np.abs(rows).max(axis=1, keepdims=True))  # what is left is rounding
+    changing = deviation > 1e-9 * (1 + np.abs(rows).max(axis=1, keepdims=True))  # below that it is rounding
     return np.where(changing, centred / np.where(changing, deviation, 1), 0)
 
 
-STATISTICS: Mapping[str, Callable[[Rows], Rows]] = {
+STATISTICS: Mapping[str, Callable[[Floats], Floats]] = {
     "max": lambda rows: rows.max(axis=1),
     "min": lambda rows: rows.min(axis=1),
     "mean": lambda rows: rows.mean(axis=1),
@@ -46,7 +43,7 @@ class Part:
     statistics: tuple[str, ...] = SIX
     """Names in `STATISTICS`; a feature of the kind `vector` is taken as it is."""
     whole: bool = False
-    """Whether the statistics are of all rows together: one value each instead of one a row."""
+    """Whether the statistics are of all rows together: one value each instead of one per row."""
 
 
 _C = ("centroid", "bandwidth", "contrast", "rolloff", "flatness", "flux", "zcr", "rms")
@@ -63,7 +60,7 @@ SETS: Mapping[str, tuple[Part, ...]] = {
     "D": (Part(feature="length"), *_D57),
     "D57": _D57,
 }
-"""Sets by name: study C's 49 values, study D's 58, and those without the length, which its networks were fed."""
+"""Sets by name: study C's 49 values, study D's 58, and those without the length, the input of its networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,36 +87,50 @@ class StatsConfig(FrameConfig):
         return SETS[self.set] if self.set in SETS else tuple(Part(feature=name) for name in self.set.split("+"))
 
 
-def stats(samples: Floats, config: StatsConfig) -> Floats:
-    """Compute the vector, `[values]`."""
-    return np.concatenate([values for values, _ in _parts(samples, config)]).astype(np.float32)
+def stats(samples: Floats32, config: StatsConfig) -> Floats32:
+    """Compute the vector.
+
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Name of the set, sample rate and frames.
+
+    Returns
+    -------
+    vector
+        `[values]`, named by `names(config)`.
+    """
+    return np.concatenate([values for values, _ in _parts(samples, config)])
 
 
 def names(config: StatsConfig) -> tuple[str, ...]:
-    """Return the name of each value, such as `mfcc_1_mean`; a statistic over all rows has no number."""
+    """Return the name of each value, such as `mfcc_1_mean`; a statistic of all rows has no number."""
     silence = np.zeros(4 * max(config.n_fft, config.hop_length), np.float32)
     return tuple(name for _, part in _parts(silence, config) for name in part)
 
 
-def _parts(samples: Floats, config: StatsConfig) -> list[tuple[Floats, list[str]]]:
+def _parts(samples: Floats32, config: StatsConfig) -> list[tuple[Floats32, list[str]]]:
     """Return values and names of each part."""
-    found: list[tuple[Any, list[str]]] = []
+    parts: list[tuple[Floats32, list[str]]] = []
     for part in config.parts:
         if part.feature == "length":
-            found.append((np.array([len(samples)]), ["length"]))
+            parts.append((np.array([len(samples)], np.float32), ["length"]))
             continue
         feature = FEATURES[part.feature]
         settings = settings_of(feature, config)
         values = feature.function(samples, settings)
         columns = list(feature.columns(settings, len(values)))
         if feature.kind == "vector":
-            found.append((values, columns))
+            parts.append((values, columns))
             continue
         rows = values.reshape(1, -1) if part.whole else values
         kept = [STATISTICS[name](rows.astype(np.float64)) for name in part.statistics]
         labels = [part.feature] if part.whole else columns
-        found.append((np.stack(kept, axis=1).ravel(), [f"{row}_{name}" for row in labels for name in part.statistics]))
-    return found
+        flat = np.stack(kept, axis=1).ravel().astype(np.float32)
+        parts.append((flat, [f"{row}_{name}" for row in labels for name in part.statistics]))
+    return parts
 
 
 FEATURES.add("stats")(Feature(name="stats", kind="vector", function=stats, config=StatsConfig, names=names))

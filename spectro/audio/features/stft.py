@@ -1,4 +1,4 @@
-"""Magnitude of the short-time Fourier transform in dB, scaled to 0..1, if wanted as the mean of neighbouring cells."""
+"""Magnitude of the short-time Fourier transform in dB, scaled to 0..1, with neighbouring cells averaged on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectro.audio.features import FEATURES, Feature, Floats, FrameConfig
+from spectro.audio.features import FEATURES, Feature, FrameConfig
+from spectro.core.arrays import Floats32
 from spectro.core.config import require
 
 
@@ -17,9 +18,9 @@ class StftConfig(FrameConfig):
     top_db: float = 80.0
     """Range below the segment's peak that is kept, in dB; it becomes 0..1."""
     mean_bins: int = 1
-    """Number of neighbouring frequency bins that are averaged into one; the rest at the top is left out."""
+    """Number of neighbouring frequency bins that are averaged into one; what remains at the top is left out."""
     mean_frames: int = 1
-    """Number of neighbouring frames that are averaged into one; the rest at the end is left out."""
+    """Number of neighbouring frames that are averaged into one; what remains at the end is left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,10 +29,21 @@ class StftConfig(FrameConfig):
         require(self.mean_frames >= 1, f"mean_frames is {self.mean_frames}, but must be at least 1")
 
 
-def stft_db(samples: Floats, config: StftConfig) -> Floats:
-    """Compute the spectrogram, `[(1 + n_fft // 2) // mean_bins, frames // mean_frames]`, 1 = peak, 0 = `top_db` below.
+def stft_db(samples: Floats32, config: StftConfig) -> Floats32:
+    """Compute the spectrogram in dB below the loudest point of the segment.
 
-    Digital silence is 0 everywhere.
+    Parameters
+    ----------
+    samples
+        Mono sound, `[n]`.
+    config
+        Sample rate, frames, range, and how many cells are averaged.
+
+    Returns
+    -------
+    levels
+        `[(1 + n_fft // 2) // mean_bins, frames // mean_frames]`: 1 is the peak, 0 is `top_db` below it or less.
+        Digital silence is 0 everywhere.
     """
     import librosa
 

@@ -1,4 +1,4 @@
-"""Work spread over processes: plain interpreters that are handed tasks as lines of JSON and die with their parent."""
+"""Run a function over many tasks in local processes: plain interpreters that exchange lines of JSON with this one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
-from spectro.audio import NO_TORCH
 from spectro.core import errors
+from spectro.core.records import Record
+from spectro.data.engines import Done, Failed
 
-Task = Mapping[str, Any]
-Result = dict[str, Any]
-Work = Callable[[Mapping[str, Any], Task], Result]
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+Item = TypeVar("Item")
 
+CRASHED = Failed("crashed", "the process that worked on it died (no memory left, or a fault in a decoder)")
 WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from spectro.data.engines.local import work; work()"
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),  # one process, one core
-    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # else glibc hands the arrays
-    # of each segment back to the system, and fetching fresh pages takes a tenth of the time
-    NO_TORCH: "1",  # it takes a second to come, and workers have no use for it
+    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # otherwise glibc returns the
+    # arrays of each segment to the system, and fetching fresh pages takes a tenth of the time
 }
 
 
@@ -38,9 +40,9 @@ def cores() -> int:
 
 
 def run(
-    function: Work, shared: Mapping[str, Any], tasks: Sequence[Task], *, workers: int = 0
-) -> Iterator[tuple[Task, Result | None]]:
-    """Yield each task with `function(shared, task)`, as they are finished.
+    function: Callable[[Shared, Task], Value], shared: Shared, tasks: Sequence[Task], *, workers: int = 0
+) -> Iterator[tuple[Task, Done[Value] | Failed]]:
+    """Yield each task with the outcome of `function(shared, task)`, in the order in which they finish.
 
     Workers are fresh interpreters, not forks, and do not import the caller's script: this is safe beside threads and
     from notebooks, works the same on Windows, and needs no `if __name__ == "__main__"`.
@@ -48,120 +50,50 @@ def run(
     Parameters
     ----------
     function
-        A function of a module, by which the workers find it; `shared`, tasks and results are JSON values.
+        A function of a module, by which the workers find it. `shared`, tasks and results are Records, which its
+        annotations name, or plain JSON values.
+    shared
+        What all tasks have in common.
+    tasks
+        One for each call.
     workers
         Number of processes; 0 for one per core, 1 to work in this one.
 
     Yields
     ------
-    task, result
-        The result is None where the task killed its worker (a crash in a decoder, no memory left).
+    task, outcome
+        `Failed` where `function` raised AudioError or the task killed its worker; `Done` otherwise.
 
     Raises
     ------
     SpectroError
-        `function` raised one.
+        `function` raised one that is not an AudioError.
     RuntimeError
-        `function` raised anything else; its traceback is in the message.
+        `function` raised anything else in a worker; its traceback is in the message.
     """
     count = min(workers or cores(), len(tasks))
     if count <= 1:
         for task in tasks:
-            yield task, function(shared, task)
+            yield task, _attempt(function, shared, task)
         return
-    hello = json.dumps({"module": function.__module__, "function": function.__name__, "shared": shared})
-    waiting = iter(tasks)
-    lock = threading.Lock()
-    done: SimpleQueue[tuple[Task, Any] | None] = SimpleQueue()
-    processes: set[subprocess.Popen[str]] = set()
-    stopping = threading.Event()
-
-    def feed() -> None:
-        """Hand tasks to one worker, and start another when it dies."""
-        process = _start(hello, processes, lock)
-        while not stopping.is_set():
-            with lock:
-                task = next(waiting, None)
-            if task is None:
-                break
-            answer = _ask(process, task)
-            if answer is None and not stopping.is_set():
-                process.kill()
-                process = _start(hello, processes, lock)
-            done.put((task, answer))
-        done.put(None)
-
-    feeders = [threading.Thread(target=feed, daemon=True) for _ in range(count)]
+    hello = {"module": function.__module__, "function": function.__name__, "shared": _to_json(shared)}
+    returned = get_type_hints(function).get("return")
+    pool = _Pool(json.dumps(hello), tasks)
     try:
-        for feeder in feeders:
-            feeder.start()
-        while count:
-            finished = done.get()
-            if finished is None:
-                count -= 1
-                continue
-            task, answer = finished
-            if answer is not None and "raised" in answer:
-                _raise(answer)
-            yield task, None if answer is None else answer["result"]
+        for task, answer in pool.answers(count):
+            yield task, _outcome(answer, returned)
     finally:
-        stopping.set()
-        with lock:
-            for process in processes:
-                process.kill()
-        for feeder in feeders:
-            feeder.join()
-        for process in processes:
-            process.communicate()
+        pool.stop()
 
 
-def show_progress(
-    items: Iterator[tuple[Task, Result | None]], total: int, title: str, progress: bool
-) -> Iterator[tuple[Task, Result | None]]:
-    """Pass on what `run` yields, drawing a progress bar on standard error if asked to and if there is work."""
+def show_progress(items: Iterator[Item], total: int, title: str, progress: bool) -> Iterator[Item]:
+    """Pass on what `run` yields, with a progress bar on standard error if asked for and if there is work."""
     if not (progress and total):
         return items
     from rich.console import Console
     from rich.progress import track
 
     return iter(track(items, description=title, total=total, console=Console(stderr=True)))
-
-
-def _start(hello: str, processes: set[subprocess.Popen[str]], lock: threading.Lock) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        (sys.executable, "-c", WORKER, json.dumps(sys.path)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, **ENVIRONMENT},
-    )
-    with lock:
-        processes.add(process)
-    _send(process, hello)
-    return process
-
-
-def _send(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin
-    try:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-    except OSError:  # it died: reading the answer will tell
-        pass
-
-
-def _ask(process: subprocess.Popen[str], task: Task) -> dict[str, Any] | None:
-    assert process.stdout
-    _send(process, json.dumps(task))
-    line = process.stdout.readline()
-    return json.loads(line) if line.endswith("\n") else None
-
-
-def _raise(answer: Mapping[str, Any]) -> None:
-    kind = getattr(errors, answer["raised"], RuntimeError)
-    if kind is errors.AudioError:
-        raise errors.AudioError(answer["reason"], answer["message"])
-    raise kind(answer["message"])
 
 
 def work() -> None:
@@ -172,22 +104,138 @@ def work() -> None:
     hello = json.loads(sys.stdin.readline() or "null")
     if hello is None:
         return
-    function: Work = getattr(import_module(hello["module"]), hello["function"])
-    silence = os.open(os.devnull, os.O_WRONLY)  # decoders chatter on both outputs; errors travel among the answers
+    function = getattr(import_module(hello["module"]), hello["function"])
+    hints = list(get_type_hints(function).values())
+    shared_hint, task_hint = hints[:2] if len(hints) >= 2 else (None, None)
+    shared = _from_json(shared_hint, hello["shared"])
+    silence = os.open(os.devnull, os.O_WRONLY)  # decoders print on both outputs; errors travel among the answers
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     for line in sys.stdin:
         try:
-            answers.write(json.dumps(_answer(function, hello["shared"], json.loads(line))) + "\n")
+            answers.write(json.dumps(_answer(function, shared, _from_json(task_hint, json.loads(line)))) + "\n")
             answers.flush()
         except BrokenPipeError:  # the parent was killed
             os._exit(1)
 
 
-def _answer(function: Work, shared: Mapping[str, Any], task: Task) -> dict[str, Any]:
+class _Pool:
+    """Worker processes, each with a thread that hands it tasks, takes its answers and replaces it when it dies."""
+
+    def __init__(self, hello: str, tasks: Sequence[Any]) -> None:
+        self._hello = hello
+        self._waiting = iter(tasks)
+        self._lock = threading.Lock()
+        self._done: SimpleQueue[tuple[Any, dict[str, Any] | None] | None] = SimpleQueue()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._stopping = threading.Event()
+        self._feeders: list[threading.Thread] = []
+
+    def answers(self, count: int) -> Iterator[tuple[Any, dict[str, Any] | None]]:
+        """Yield each task with the answer of one of `count` workers; None where the task killed it."""
+        self._feeders = [threading.Thread(target=self._feed, daemon=True) for _ in range(count)]
+        for feeder in self._feeders:
+            feeder.start()
+        while count:
+            finished = self._done.get()
+            if finished is None:
+                count -= 1
+            else:
+                yield finished
+
+    def stop(self) -> None:
+        """End all workers and wait until they are gone."""
+        self._stopping.set()
+        with self._lock:
+            for process in self._processes:
+                process.kill()
+        for feeder in self._feeders:
+            feeder.join()
+        for process in self._processes:
+            process.communicate()
+
+    def _feed(self) -> None:
+        process = self._start()
+        while not self._stopping.is_set():
+            with self._lock:
+                task = next(self._waiting, None)
+            if task is None:
+                break
+            answer = _ask(process, task)
+            if answer is None and not self._stopping.is_set():
+                process.kill()
+                process = self._start()
+            self._done.put((task, answer))
+        self._done.put(None)
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = start_worker()
+        with self._lock:
+            self._processes.add(process)
+        _send(process, self._hello)
+        return process
+
+
+def start_worker() -> subprocess.Popen[str]:
+    """Start a worker process, which waits for its first line."""
+    return subprocess.Popen(
+        (sys.executable, "-c", WORKER, json.dumps(sys.path)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, **ENVIRONMENT},
+    )
+
+
+def _send(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin
     try:
-        return {"result": function(shared, task)}
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    except OSError:  # it died, which reading its answer shows
+        pass
+
+
+def _ask(process: subprocess.Popen[str], task: object) -> dict[str, Any] | None:
+    assert process.stdout
+    _send(process, json.dumps(_to_json(task)))
+    line = process.stdout.readline()
+    return json.loads(line) if line.endswith("\n") else None
+
+
+def _attempt(function: Callable[[Shared, Task], Value], shared: Shared, task: Task) -> Done[Value] | Failed:
+    try:
+        return Done(function(shared, task))
+    except errors.AudioError as error:
+        return Failed(error.reason, str(error))
+
+
+def _answer(function: Callable[[Any, Any], object], shared: object, task: object) -> dict[str, Any]:
+    try:
+        outcome = _attempt(function, shared, task)
     except errors.SpectroError as error:
-        return {"raised": type(error).__name__, "message": str(error), "reason": getattr(error, "reason", "")}
+        return {"raised": type(error).__name__, "message": str(error)}
     except Exception:
         return {"raised": "RuntimeError", "message": traceback.format_exc()}
+    if isinstance(outcome, Failed):
+        return {"reason": outcome.reason, "message": outcome.message}
+    return {"value": _to_json(outcome.value)}
+
+
+def _outcome(answer: Mapping[str, Any] | None, returned: Any) -> Done[Any] | Failed:
+    if answer is None:
+        return CRASHED
+    if "raised" in answer:
+        raise getattr(errors, answer["raised"], RuntimeError)(answer["message"])
+    if "reason" in answer:
+        return Failed(answer["reason"], answer["message"])
+    return Done(_from_json(returned, answer["value"]))
+
+
+def _to_json(value: object) -> object:
+    return value.to_dict() if isinstance(value, Record) else value
+
+
+def _from_json(hint: Any, value: Any) -> Any:
+    """Return a JSON value as the Record that an annotation names, or as it is."""
+    return hint.from_dict(value) if isinstance(hint, type) and issubclass(hint, Record) else value

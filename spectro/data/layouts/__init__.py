@@ -1,4 +1,4 @@
-"""Layouts: how clips, labels, groups and official folds are read from a source, one file each, filed in `LAYOUTS`."""
+"""Layouts read clips, labels, groups and official folds from a source; one file each, registered in `LAYOUTS`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spectro.core.tables import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a source holds; the file of a clip is `root / clip.id`."""
+    """What a source contains; the file of a clip is `root / clip.id`."""
 
     root: Path
     """Absolute path of the folder that clip ids are relative to."""
@@ -41,23 +41,27 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
     layout
         A name in `LAYOUTS`, or `auto`: `csv` for a file, `folder` for a folder.
 
+    Returns
+    -------
+    Scan
+
     Raises
     ------
     DataError
-        the source does not exist, holds no audio, or is not laid out that way.
+        the source does not exist, contains no audio, or is not laid out that way.
     """
     source = Path(source)
     if not source.exists():
         raise DataError(f"there is no {source}; give a folder with one folder per class, or a CSV file")
     if layout == "auto":
         layout = "folder" if source.is_dir() else "csv"
-    found = LAYOUTS[layout](source)
-    if not found.clips:
+    listing = LAYOUTS[layout](source)
+    if not listing.clips:
         raise DataError(f"{source} lists no clips")
-    for clip in found.clips:
+    for clip in listing.clips:
         if not clip.id.isascii() and clip.id.encode(errors="replace").decode() != clip.id:
-            raise DataError(f"the name of {clip.id!a} in {found.root} is not UTF-8 text; rename it")
-    return found
+            raise DataError(f"the name of {clip.id!a} in {listing.root} is not UTF-8 text; rename it")
+    return listing
 
 
 for _module in iter_modules(__path__):  # a new file in this folder is a new layout; nothing else needs to know it

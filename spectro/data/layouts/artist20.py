@@ -1,7 +1,7 @@
 """Layout `artist20`: six albums by each of twenty artists; the label is the artist, the group the album.
 
 D. P. W. Ellis, "Classifying music audio with timbral and chroma features", ISMIR 2007. Split by group for the album
-split that the paper asks for; a split by clip is the song split of the literature, with albums on two sides.
+split that the paper asks for; a split by clip is the song split of the literature, with albums in two subsets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DATASETS.add("artist20")(
         licence="none: commercial recordings, for research only",
         home="https://labrosa.ee.columbia.edu/projects/artistid/",
         citation="D. P. W. Ellis, Classifying music audio with timbral and chroma features, ISMIR 2007",
-        get="ask for it on its home page, unpack it, and give the folder that holds `mp3s-32k`",
+        get="ask for it on its home page, unpack it, and give the folder with `mp3s-32k`",
         groups="album",
     )
 )
@@ -35,13 +35,13 @@ def scan(source: Path) -> Scan:
     Raises
     ------
     DataError
-        the folder has no `mp3s-32k`, or a song lies elsewhere than in an artist's album.
+        the folder has no `mp3s-32k`, or a song is elsewhere than in an artist's album.
     """
     root = locate(source, ("mp3s-32k", "artist20/mp3s-32k"), "artist20").resolve()
     clips = []
     for path in sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES):
         parts = path.relative_to(root).parts
         if len(parts) != 3:
-            raise DataError(f"{path} does not lie in <artist>/<album>/ below {root}; unpack the archive again")
+            raise DataError(f"{path} is not in <artist>/<album>/ below {root}; unpack the archive again")
         clips.append(Clip(id="/".join(parts), label=parts[0], group="/".join(parts[:2])))
     return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="artist20")

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from spectro.core.errors import DataError
-from spectro.core.tables import Clip, read_csv
+from spectro.core.files import read_csv
+from spectro.core.tables import Clip
 from spectro.data.layouts import LAYOUTS, Scan
 
 

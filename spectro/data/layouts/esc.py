@@ -1,7 +1,7 @@
 """Layouts `esc10` and `esc50`: environmental sounds with five official folds; the group is the recording.
 
-K. J. Piczak, "ESC: dataset for environmental sound classification", ACM Multimedia 2015. File names hold the fold, the
-Freesound id of the recording, and the take: `1-100032-A-0.wav`.
+K. J. Piczak, "ESC: dataset for environmental sound classification", ACM Multimedia 2015. File names contain the
+fold, the Freesound id of the recording, and the take: `1-100032-A-0.wav`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spectro.core.tables import Clip, read_csv
+from spectro.core.files import read_csv
+from spectro.core.tables import Clip
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 NAME = re.compile(r"(?P<fold>[1-5])-(?P<recording>\d+)-[A-Z](-\d+)?\.(ogg|wav)")
 CITATION = "K. J. Piczak, ESC: dataset for environmental sound classification, ACM Multimedia 2015"
 HOME = "https://github.com/karolpiczak/ESC-50"
-GET = "download and unpack the archive of its home page, and give the folder that holds `audio` and `meta`"
+GET = "download and unpack the archive of its home page, and give the folder with `audio` and `meta`"
 
 DATASETS.add("esc10")(
     DatasetInfo(

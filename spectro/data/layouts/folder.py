@@ -18,10 +18,10 @@ def scan(source: Path) -> Scan:
     Raises
     ------
     DataError
-        there is no audio file in it, or one lies outside a class folder.
+        there is no audio file in it, or one is outside a class folder.
     """
     if not source.is_dir():
-        raise DataError(f"{source} is not a folder; give the folder that holds one folder per class")
+        raise DataError(f"{source} is not a folder; give the folder with one folder per class")
     root = source.resolve()
     ids = []
     for folder, folders, names in os.walk(root):
@@ -34,11 +34,11 @@ def scan(source: Path) -> Scan:
         ]
     if not ids:
         suffixes = ", ".join(sorted(SUFFIXES))
-        raise DataError(f"{source} holds no audio files (looked for {suffixes}, at any depth)")
+        raise DataError(f"{source} has no audio files (looked for {suffixes}, at any depth)")
     stray = sorted(clip for clip in ids if "/" not in clip)
     if stray:
         raise DataError(
-            f"{source / stray[0]} lies outside a class folder, as do {len(stray) - 1} others; "
+            f"{source / stray[0]} is outside a class folder, as do {len(stray) - 1} others; "
             "put each file into a folder named after its class, or list paths and labels in a CSV"
         )
     clips = tuple(Clip(id=clip, label=clip.split("/")[0], group=clip) for clip in sorted(ids))

@@ -2,7 +2,7 @@
 
 The official folds are the fault-filtered split of C. Kereliuk, B. L. Sturm and J. Larsen, "Deep learning and music
 adversaries", IEEE Transactions on Multimedia 17(11), 2015: 443 training, 197 validation and 290 test excerpts with no
-artist on two sides; the 70 excerpts that it leaves out have no fold. Repetitions are those of B. L. Sturm, "The GTZAN
+artist in two of them; the 70 excerpts that it leaves out have no fold. Repetitions are those of B. L. Sturm, "The GTZAN
 dataset: its contents, its faults, their effects on evaluation, and its future use", arXiv:1306.1461, 2013.
 """
 
@@ -77,7 +77,7 @@ SAME_RECORDING = {
     "pop": "68=73 15=21=22 47=48=51 52=54 57=60",
     "reggae": "7=59 33=44",
 }
-"""Excerpts from other places of the same recording."""
+"""Excerpts from other parts of the same recording."""
 
 
 def _numbers(text: str) -> list[int]:
@@ -118,7 +118,7 @@ DATASETS.add("gtzan")(
         citation="G. Tzanetakis, P. Cook, Musical genre classification of audio signals, IEEE Trans. Speech and "
         "Audio Processing 10(5), 2002; its faults: B. L. Sturm, arXiv:1306.1461, 2013",
         get="download it from Kaggle (andradaolteanu/gtzan-dataset-music-genre-classification) or a mirror of "
-        "genres.tar.gz, unpack it, and give the folder that holds `genres` or `genres_original`",
+        "genres.tar.gz, unpack it, and give the folder with `genres` or `genres_original`",
         groups="recording, where a repetition is known; else the excerpt (artists: use the official folds)",
         stems=frozenset(_stem(genre, number) for genre in GENRES for number in range(100)),
         faults={
@@ -137,12 +137,14 @@ def scan(source: Path) -> Scan:
     Raises
     ------
     DataError
-        the folder is not GTZAN's, or holds an excerpt twice.
+        the folder is not GTZAN's, or has an excerpt twice.
     """
-    places = [
-        f"{place}{genre}" for place in ("", "genres/", "genres_original/", "Data/genres_original/") for genre in GENRES
+    names = [
+        f"{folder}{genre}"
+        for folder in ("", "genres/", "genres_original/", "Data/genres_original/")
+        for genre in GENRES
     ]
-    root = locate(source, places, "gtzan").parent.resolve()
+    root = locate(source, names, "gtzan").parent.resolve()
     group_of: dict[str, str] = {}
     for members in REPEATED:
         name = next((group_of[member] for member in members if member in group_of), members[0])
@@ -152,7 +154,7 @@ def scan(source: Path) -> Scan:
         if not NAME.fullmatch(path.name):
             continue
         if path.stem in clips:
-            raise DataError(f"{path.parent} holds {path.stem} twice, as .au and .wav; keep one of them")
+            raise DataError(f"{path.parent} has {path.stem} twice, as .au and .wav; keep one of them")
         clips[path.stem] = Clip(
             id=path.relative_to(root).as_posix(),
             label=path.parent.name,

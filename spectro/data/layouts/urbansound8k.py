@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spectro.core.tables import Clip, read_csv
+from spectro.core.files import read_csv
+from spectro.core.tables import Clip
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
@@ -32,7 +33,7 @@ DATASETS.add("urbansound8k")(
         home="https://urbansounddataset.weebly.com/urbansound8k.html",
         citation="J. Salamon, C. Jacoby, J. P. Bello, A dataset and taxonomy for urban sound research, "
         "ACM Multimedia 2014",
-        get="download and unpack the archive of its home page, and give the folder that holds `audio` and `metadata`",
+        get="download and unpack the archive of its home page, and give the folder with `audio` and `metadata`",
         groups="Freesound recording",
     )
 )
@@ -41,8 +42,8 @@ DATASETS.add("urbansound8k")(
 @LAYOUTS.add("urbansound8k")
 def scan(source: Path) -> Scan:
     """Read `metadata/UrbanSound8K.csv`; raises DataError when it is missing."""
-    places = ("metadata/UrbanSound8K.csv", "UrbanSound8K/metadata/UrbanSound8K.csv", "UrbanSound8K.csv")
-    table = locate(source, places, "urbansound8k")
+    names = ("metadata/UrbanSound8K.csv", "UrbanSound8K/metadata/UrbanSound8K.csv", "UrbanSound8K.csv")
+    table = locate(source, names, "urbansound8k")
     root = table.parent if table.parent == source else table.parent.parent
     folder = "audio/" if (root / "audio").is_dir() else ""  # the Kaggle copy has the folds beside the table
     clips = [

@@ -34,8 +34,8 @@ for (const matrix of document.querySelectorAll(".matrix")) {
     }
   });
 }
-// One switch stands for all: what the network heeded is shown everywhere or nowhere.
-const switches = [...document.querySelectorAll(".heed")];
+// One switch stands for all: the Grad-CAM overlay is shown everywhere or nowhere.
+const switches = [...document.querySelectorAll(".cam")];
 for (const one of switches) {
   one.addEventListener("change", () => {
     for (const other of switches) other.checked = one.checked;
@@ -44,7 +44,7 @@ for (const one of switches) {
 // One sound at a time, with a line that walks over its spectrogram.
 for (const audio of document.querySelectorAll("audio")) {
   const picture = audio.closest("li").querySelector(".picture");
-  if (!audio.closest("[hidden]")) audio.preload = "metadata"; // so that its length is told
+  if (!audio.closest("[hidden]")) audio.preload = "metadata"; // so that its length is shown
   const draw = () => {
     if (!picture) return;
     picture.style.setProperty("--at", audio.duration ? audio.currentTime / audio.duration : 0);

@@ -1,0 +1,58 @@
+"""Vector features as a table for other programs: one row per segment, one named column per value, CSV or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spectro.core.arrays import Floats32
+from spectro.core.errors import ConfigError
+from spectro.core.files import replacing, write_csv
+from spectro.core.tables import Segment
+
+KEYS = ("segment", "clip", "label", "group", "start")
+"""The first columns, which name the segment of a row."""
+
+
+def write_feature_table(path: Path, segments: Sequence[Segment], columns: Sequence[str], values: Floats32) -> None:
+    """Write values as a table: Parquet, typed and with every digit, if the name ends in `.parquet`; CSV otherwise.
+
+    Parameters
+    ----------
+    path
+        The table.
+    segments
+        Whose values they are.
+    columns
+        Name of each value.
+    values
+        `[segments, columns]`.
+
+    Raises
+    ------
+    ConfigError
+        Parquet is wanted and pyarrow is not installed.
+    """
+    if path.suffix == ".parquet":
+        _write_parquet(path, segments, columns, values)
+        return
+    rows = (
+        (one.id, one.clip.id, one.clip.label, one.clip.group, f"{one.start:.4f}", *(f"{value:.7g}" for value in row))
+        for one, row in zip(segments, values, strict=True)
+    )
+    write_csv(path, (*KEYS, *columns), rows)
+
+
+def _write_parquet(path: Path, segments: Sequence[Segment], columns: Sequence[str], values: Floats32) -> None:
+    """Write `KEYS` as text and float64, the values as float32."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or export to .csv") from None
+    keys = [(one.id, one.clip.id, one.clip.label, one.clip.group, one.start) for one in segments]
+    arrays = [pyarrow.array(column) for column in [*zip(*keys, strict=True), *np.ascontiguousarray(values.T)]]
+    with replacing(path) as temporary:
+        parquet.write_table(pyarrow.table(arrays, names=[*KEYS, *columns]), temporary)

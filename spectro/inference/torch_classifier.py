@@ -1,0 +1,96 @@
+"""Torch networks as classifiers, and the device that they run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from spectro.core.arrays import Probs, softmax
+from spectro.core.card import Card
+from spectro.core.errors import ConfigError, RunError, did_you_mean
+from spectro.core.runs import Run
+from spectro.inference.batches import Batches, predict_logits
+from spectro.models import build
+from spectro.models.network import Network
+
+BATCH_SIZE = 32
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class TorchClassifier:
+    """A torch network with its card."""
+
+    card: Card
+    network: Network
+    device: torch.device
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of the probabilities."""
+        return self.card.labels
+
+    def predict_proba(self, arrays: NDArray[Any]) -> Probs:
+        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
+        batches = Batches(arrays, self.device, BATCH_SIZE)
+        return softmax(predict_logits(self.network, batches, np.arange(len(arrays))))
+
+
+def load(run: Run, device: str = "auto") -> TorchClassifier:
+    """Return the network of a run, on a device and in evaluation mode.
+
+    Parameters
+    ----------
+    run
+        A run of one network.
+    device
+        What `resolve_device` takes.
+
+    Raises
+    ------
+    RunError
+        the card describes no network, or the weights do not fit it.
+    ConfigError
+        there is no such device.
+    """
+    card, target = run.card, torch.device(resolve_device(device))
+    _, shape = card.of_model()
+    config = card.model.network if card.model else None
+    if config is None:
+        raise RunError(f"{run.card_path} does not describe a network (model.network is missing); train it again")
+    network = build(config, len(card.labels), shape)
+    try:
+        network.load_state_dict(safetensors.torch.load_file(run.weights_path))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
+    return TorchClassifier(card, network.to(target).to(memory_format=torch.channels_last).eval(), target)
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device that a setting means: `auto` is CUDA where there is a GPU, else the CPU.
+
+    Parameters
+    ----------
+    name
+        `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Raises
+    ------
+    ConfigError
+        the name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in DEVICES[1:] or (":" in name and not (number.isascii() and number.isdecimal())):
+        raise ConfigError(f"unknown device '{name}'{did_you_mean(name, DEVICES)} (have: {', '.join(DEVICES)})")
+    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if int(number or 0) >= available:
+        how_many = f" (only {available} of that kind)" if available else ""
+        raise ConfigError(f"there is no '{name}' on this machine{how_many}; use --device cpu, or auto for what it has")
+    return name

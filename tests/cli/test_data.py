@@ -1,0 +1,87 @@
+"""render, split and the group `data` on small folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Spectro = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def music(tmp_path: Path, write_audio: Callable[..., Path], tone: Callable[..., np.ndarray]) -> Path:
+    """A folder with two sounds and one file that is none."""
+    for label in ("hum", "hiss"):
+        write_audio(tmp_path / "music" / label / "good.wav", tone(2.0))
+    (tmp_path / "music" / "hum" / "text.wav").write_text("not a sound")
+    return tmp_path / "music"
+
+
+def test_render_names_what_it_cannot_use_and_exits_with_3(music: Path, tmp_path: Path, spectro: Spectro) -> None:
+    arguments = ("render", music, "--out", tmp_path / "data", "--seconds", 1, "--workers", 1)
+    code, out, err = spectro(*arguments)
+    assert code == 3
+    assert "4 spectrograms" in out
+    assert "text.wav" in err
+    assert "1 of the files could not be used" in err
+    code, out, _ = spectro(*arguments, "--json")
+    facts = json.loads(out)
+    assert code == 3
+    assert (facts["segments"], facts["made"], facts["reused"]) == (4, 0, 4)
+    assert facts["failed"][0]["reason"] == "unreadable"
+
+
+def test_dry_run_estimates_without_writing(corpus_csv: Path, tmp_path: Path, spectro: Spectro) -> None:
+    arguments = ("render", corpus_csv, "--out", tmp_path / "none", "--seconds", 1, "--dry-run")
+    assert "72 spectrograms" in spectro(*arguments)[1]
+    assert json.loads(spectro(*arguments, "--json")[1])["segments"] == 72
+    assert not (tmp_path / "none").exists()
+
+
+def test_split_prints_a_leak_in_capitals(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    _, out, _ = spectro("split", data, "--by", "clip", "--name", "mixed")
+    assert "mixed (LEAKY)" in out
+    _, out, _ = spectro("split", data, "--val", "0.2", "--json")
+    assert json.loads(out)[0]["leaking_groups"] == 0
+
+
+@pytest.mark.parametrize("name", ["check", "doctor"])
+def test_check_lists_bad_files(name: str, music: Path, tmp_path: Path, spectro: Spectro) -> None:
+    code, out, _ = spectro("data", name, music, "--bad-files", tmp_path / "bad.csv", "--workers", 1)
+    assert code == 3
+    assert "UNUSABLE unreadable" in out
+    assert "hum/text.wav" in (tmp_path / "bad.csv").read_text()
+    _, out, _ = spectro("data", name, music, "--workers", 1, "--json")
+    assert json.loads(out)["unusable"] == ["hum/text.wav"]
+
+
+@pytest.mark.slow
+def test_audit_measures_the_leakage_gap(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    _, out, _ = spectro("data", "audit", data, "--workers", 1, "--json")
+    assert set(json.loads(out)["leakage_gap"]) == {"segment", "clip", "group"}
+    _, out, _ = spectro("data", "audit", data, "--workers", 1)
+    assert "gap to group" in out
+
+
+def test_preview_and_features_write_files(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    assert spectro("data", "preview", data, "--per-class", 2, "--out", tmp_path / "preview.png")[0] == 0
+    assert (tmp_path / "preview.png").exists()
+    table = tmp_path / "table.csv"
+    assert spectro("data", "features", data, "--stats-set", "rms+zcr", "--out", table, "--workers", 1)[0] == 0
+    assert len(table.read_text().splitlines()) == 1 + 72
+
+
+def test_data_sets_are_listed_and_verified(tmp_path: Path, spectro: Spectro) -> None:
+    assert "licence:" in spectro("data", "list")[1]
+    assert json.loads(spectro("data", "list", "--json")[1])["gtzan"]["clips"] == 1000
+    code, _, err = spectro("data", "verify", "gtzzan", tmp_path)
+    assert code == 2
+    assert "did you mean 'gtzan'?" in err

@@ -1,0 +1,44 @@
+"""Trackers get every epoch, and one that is not installed is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from spectro.core.config import FinetuneConfig, ModelConfig
+from spectro.core.errors import ConfigError
+from spectro.training.finetune import finetune
+
+TINY = ModelConfig(name="test_resnet")
+SHORT = FinetuneConfig(frozen_epochs=2, epochs=0, device="cpu")
+
+
+@pytest.mark.parametrize(("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
+def test_an_absent_tracker_is_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=f"--{name} needs the package {name}: pip install {name}"):
+        finetune(data, out=tmp_path / "run", model=TINY, config=SHORT, weights="none", track=[name])
+
+
+def test_tensorboard_gets_every_epoch(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = finetune(data, out=tmp_path / "run", model=TINY, config=SHORT, weights="none", track=["tensorboard"])
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("val_clip_f1")] == [1, 2]
+
+
+def test_mlflow_gets_settings_and_every_epoch(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # the store that needs no database
+    mlflow.set_tracking_uri(tmp_path / "mlruns")
+    run = finetune(data, out=tmp_path / "run", model=TINY, config=SHORT, weights="none", track=["mlflow"])
+    client, name = mlflow.MlflowClient(), (run.path / "mlflow-run").read_text()
+    assert [metric.step for metric in client.get_metric_history(name, "val_clip_f1")] == [1, 2]
+    assert client.get_run(name).data.params["frozen_epochs"] == "2"
