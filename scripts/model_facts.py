@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from spectro.core.files import write_csv
 from spectro.models import NETWORKS
-from spectro.models.catalogue import COLUMNS, FACTS, VECTOR_INPUT
+from spectro.models.catalogue import COLUMNS, FACTS
 from spectro.models.classical import METHODS
 from spectro.models.cost import measure
+from spectro.models.model_cost import VECTOR_INPUT
 from spectro.models.pretrained import SHIPPED
 
 COMMON = (

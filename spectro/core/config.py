@@ -11,6 +11,12 @@ from typing import Any, Literal
 from spectro.core.errors import ConfigError
 from spectro.core.records import Record
 
+MAX_RATE = 768_000
+"""Highest sample rate, in Hz."""
+MAX_SECONDS = 3600.0
+"""Longest segment, in seconds."""
+MAX_EPOCHS = 100_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Record):
@@ -48,6 +54,16 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless a number is finite and lies from `low` to `high`."""
+    require(low <= value <= high, f"{name} is {value:g}, but must lie from {low:g} to {high:g}")
+
+
+def require_seed(seed: int) -> None:
+    """Raise ConfigError unless a seed is one that every library takes: 0 to 2^32 - 1."""
+    require(0 <= seed < 2**32, f"seed is {seed}, but must lie from 0 to 4294967295")
+
+
 @dataclass(frozen=True, kw_only=True)
 class MelConfig(Config):
     """How a mel-spectrogram is computed; the defaults are librosa's, with `power_to_db` against the segment's peak."""
@@ -70,11 +86,16 @@ class MelConfig(Config):
     def __post_init__(self) -> None:
         require(self.sample_rate > 0, f"sample_rate is {self.sample_rate}, but must be positive (Hz, not kHz)")
         require(self.sample_rate >= 1000, f"sample_rate is {self.sample_rate} Hz; did you mean {self.sample_rate}000?")
-        require(self.n_fft >= 16, f"n_fft is {self.n_fft}, but must be at least 16 samples")
+        within("sample_rate", self.sample_rate, 1000, MAX_RATE)
+        within("n_fft", self.n_fft, 16, 1 << 20)
         require(self.n_fft % 2 == 0, f"n_fft is {self.n_fft}, but must be even")
         require(self.hop_length > 0, f"hop_length is {self.hop_length}, but must be positive (samples, not seconds)")
-        require(self.n_mels >= 1, f"n_mels is {self.n_mels}, but must be at least 1")
-        require(self.top_db > 0, f"top_db is {self.top_db}, but must be positive")
+        require(
+            self.hop_length <= self.n_fft,
+            f"hop_length is {self.hop_length}, but must not exceed n_fft ({self.n_fft}), or sound between is lost",
+        )
+        within("n_mels", self.n_mels, 1, 4096)
+        within("top_db", self.top_db, 1, 300)
         top = self.sample_rate / 2 if self.fmax is None else self.fmax
         require(
             0 <= self.fmin < top <= self.sample_rate / 2,
@@ -103,14 +124,14 @@ class SegmentConfig(Config):
     """Clips shorter than this many seconds are reported as failed (`too-short`)."""
 
     def __post_init__(self) -> None:
-        require(self.seconds > 0, f"seconds is {self.seconds}, but must be positive")
+        within("seconds", self.seconds, 0.01, MAX_SECONDS)
         require(0 <= self.overlap < 1, f"overlap is {self.overlap}, but must be a share from 0 up to 1 (0.5 = half)")
         require(
-            self.seconds * (1 - self.overlap) >= 0.01,
+            self.seconds * (1 - self.overlap) > 0.0099,
             f"segments of {self.seconds:g} s that overlap by {self.overlap:g} start less than 0.01 s apart",
         )
         require(0 < self.min_tail <= 1, f"min_tail is {self.min_tail}, but must be a share above 0 and up to 1")
-        require(self.min_seconds >= 0, f"min_seconds is {self.min_seconds}, but must not be negative")
+        within("min_seconds", self.min_seconds, 0, MAX_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +163,8 @@ class SplitConfig(Config):
         require(0 <= self.val < 1, f"val is {self.val}, but must be a share from 0 up to 1 (0.1 = 10 %)")
         require(self.test + self.val < 1, f"test + val is {self.test + self.val:g}, which leaves nothing to train on")
         require(self.folds == 0 or self.folds >= 2, f"folds is {self.folds}, but must be 0 (holdout) or at least 2")
+        within("folds", self.folds, 0, 1000)
+        require_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,20 +230,28 @@ class FinetuneConfig(Config):
     """Seed of initial weights, order, dropout and augmentation."""
 
     def __post_init__(self) -> None:
-        require(self.frozen_epochs >= 0 and (self.epochs or 0) >= 0, "frozen_epochs and epochs must not be negative")
+        within("frozen_epochs", self.frozen_epochs, 0, MAX_EPOCHS)
+        within("epochs", self.epochs or 0, 0, MAX_EPOCHS)
         require(
             self.frozen_epochs > 0 or self.epochs != 0, "frozen_epochs and epochs are both 0: nothing would be trained"
         )
-        require(self.batch_size > 0 and self.head_batch_size > 0, "batch_size and head_batch_size must be positive")
+        within("batch_size", self.batch_size, 1, 1 << 16)
+        within("head_batch_size", self.head_batch_size, 1, 1 << 20)
         require(0 < self.lr < 1 and 0 < self.finetune_lr < 1, "lr and finetune_lr must lie between 0 and 1 (say 1e-3)")
         require(0 < self.layer_decay <= 1, f"layer_decay is {self.layer_decay}, but must lie above 0 and up to 1")
+        within("weight_decay", self.weight_decay, 0, 10)
         require(
             0 <= self.label_smoothing < 1, f"label_smoothing is {self.label_smoothing}, but must lie from 0 up to 1"
         )
         require(0 <= self.warmup_ratio < 1, f"warmup_ratio is {self.warmup_ratio}, but must be a share from 0 up to 1")
         require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, but must be a decay from 0 up to 1")
-        require(self.views >= 1, f"views is {self.views}, but must be at least 1")
-        require(min(self.unfreeze, self.patience) >= 0, "unfreeze and patience must not be negative")
+        within("grad_clip", self.grad_clip, 0, 1e6)
+        within("mixup", self.mixup, 0, 100)
+        within("cutmix", self.cutmix, 0, 100)
+        within("views", self.views, 1, 1000)
+        within("unfreeze", self.unfreeze, 0, 1000)
+        within("patience", self.patience, 0, MAX_EPOCHS)
+        require_seed(self.seed)
         require(
             not self.cache_finetune or self.unfreeze > 0,
             "cache_finetune needs a number of last stages in unfreeze, for nothing is cached in front of all layers",
@@ -245,6 +276,8 @@ class ModelConfig(Config):
     """Width of the hidden layer of the heads `mlp` and `conv`."""
 
     def __post_init__(self) -> None:
+        require(0 <= self.dropout < 1, f"dropout is {self.dropout}, but must be a share from 0 up to 1")
+        within("hidden", self.hidden, 1, 1 << 16)
         require(self.name != "", "name is empty; `spectro models list` lists what there is")
         require(self.in_chans in (1, 3), f"in_chans is {self.in_chans}, but must be 1 or 3")
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, but must be a share from 0 up to 1 (0.2 = 20 %)")
@@ -263,4 +296,5 @@ class ClassicalConfig(Config):
     """Seed of the folds and of models that draw."""
 
     def __post_init__(self) -> None:
-        require(self.folds >= 2, f"folds is {self.folds}, but must be at least 2")
+        within("folds", self.folds, 2, 1000)
+        require_seed(self.seed)

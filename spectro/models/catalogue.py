@@ -8,39 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from spectro.core.errors import ConfigError, DataError, did_you_mean
 from spectro.core.files import read_csv
+from spectro.models.model_cost import SHAPE, VECTOR, Kind, ModelCost
 from spectro.models.pretrained import SHIPPED, cached_file
-
-Kind = Literal["own", "classical", "timm"]
 
 FACTS = Path(__file__).with_name("catalogue.csv")
 """Facts about all our own and the classical models and the most used ones of timm; `scripts/model_facts` writes it."""
 COLUMNS = ("name", "kind", "input", "bands", "frames", "parameters", "multiply_adds", "repository", "url", "note")
-SHAPE = (128, 431)
-"""Bands and frames that networks are measured with: a spectrogram of 10 s under the default settings."""
-VECTOR = (57, 1)
-"""What networks of feature vectors are measured with: the set D57."""
-SPECTROGRAM_INPUT, VECTOR_INPUT = "mel-spectrogram [bands, frames]", "feature vector [values]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """What is known of a model wherever it runs."""
-
-    name: str
-    kind: Kind
-    input: str
-    shape: tuple[int, int] | None
-    parameters: int | None
-    multiply_adds: int | None
-    repository: str
-    """Repository of pretrained weights on the hub; empty for none."""
-    url: str
-    """Where torch would download pretrained weights from; empty for none."""
-    note: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.models import NETWORKS, Network, build
-from spectro.models.catalogue import SHAPE, SPECTROGRAM_INPUT, VECTOR, VECTOR_INPUT, ModelCost
+from spectro.models.model_cost import SHAPE, SPECTROGRAM_INPUT, VECTOR, VECTOR_INPUT, ModelCost
 from spectro.models.weights import url_of
 
 

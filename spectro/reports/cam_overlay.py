@@ -16,7 +16,7 @@ from spectro.explain.saliency import Predict, deletion, grad_cam, random_deletio
 from spectro.inference.classifier import load_classifier
 from spectro.inference.torch_classifier import TorchClassifier
 from spectro.models.network import Network
-from spectro.reports.media import data_uri
+from spectro.reports.data_uri import data_uri
 
 TINT = (86, 180, 233)
 """Colour of the layer: Okabe and Ito's sky blue, bright enough to be seen on a grey spectrogram."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,9 @@ from spectro.plots.palette import magma
 from spectro.reports.examples import Cell, Example
 
 if TYPE_CHECKING:
-    from spectro.reports.cam_overlay import CamOverlay  # imports torch, which a page without a network does not need
+    from spectro.reports.data_uri import data_uri
+from spectro.reports.cam_overlay import CamOverlay  # imports torch, which a page without a network does not need
+from spectro.reports.data_uri import data_uri
 
 Key = TypeVar("Key", str, Cell)
 
@@ -179,8 +180,3 @@ def _coloured(grey: Image) -> str:
     file = io.BytesIO()
     Pillow.fromarray(magma(grey)).save(file, "WEBP", quality=72, method=4)
     return data_uri("image/webp", file.getvalue())
-
-
-def data_uri(kind: str, content: bytes) -> str:
-    """Return a file's content as a data URI of the given media type."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -27,7 +27,7 @@ def test_python_dash_m_is_the_same_program() -> None:
         (("render", "music"), "--out"),
         (("render", "music", "--out", "data", "--n-mel", "64"), "Did you mean --n-mels?"),
         (("render", "music", "--out", "data", "--n-mels", "many"), "--n-mels"),
-        (("render", "music", "--out", "data", "--n-mels", "0"), "n_mels is 0, but must be at least 1"),
+        (("render", "music", "--out", "data", "--n-mels", "0"), "n_mels is 0, but must lie from 1"),
         (("render", "music", "--out", "data", "--sample-rate", "22"), "did you mean 22000?"),
         (("render", "no-such-folder", "--out", "data"), "no-such-folder"),
         (("split", "no-such-folder"), "spectro render"),

@@ -12,9 +12,10 @@ import pytest
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.models import NETWORKS, build, catalogue, pretrained
-from spectro.models.catalogue import SHAPE, entry, known, names
+from spectro.models.catalogue import entry, known, names
 from spectro.models.classical import METHODS
 from spectro.models.cost import measure
+from spectro.models.model_cost import SHAPE
 from spectro.models.pretrained import SHIPPED
 
 
