@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,14 +54,13 @@ def writing(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def _me() -> dict[str, str]:
-    program = Path(sys.argv[0]).name or "python"
     started = time.strftime("%Y-%m-%d %H:%M:%S")
-    return {"process": str(os.getpid()), "host": socket.gethostname(), "program": program, "since": started}
+    return {"process": str(os.getpid()), "host": socket.gethostname(), "since": started}
 
 
 def _owner(folder: Path) -> str:
     try:
         note = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-        return f"process {note['process']} on {note['host']} ({note['program']}, since {note['since']})"
+        return f"process {note['process']} on {note['host']} (since {note['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -35,4 +35,4 @@ class SklearnClassifier:
 
 def load(run: Run) -> SklearnClassifier:
     """Return the pipeline of a run; raises RunError when its file is missing, damaged or holds unknown types."""
-    return SklearnClassifier(run.card, classical.load(run.pipeline_path))
+    return SklearnClassifier(run.card, classical.load(run.checked(run.pipeline_path)))

@@ -54,7 +54,7 @@ def load(run: Run, device: str = "auto") -> TorchClassifier:
     Raises
     ------
     RunError
-        the card describes no network, or the weights do not fit it.
+        the card describes no network, or the weights are damaged or do not fit it.
     ConfigError
         there is no such device.
     """
@@ -63,9 +63,10 @@ def load(run: Run, device: str = "auto") -> TorchClassifier:
     config = card.model.network if card.model else None
     if config is None:
         raise RunError(f"{run.card_path} does not describe a network (model.network is missing); train it again")
+    weights = run.checked(run.weights_path)
     network = build(config, len(card.labels), shape)
     try:
-        network.load_state_dict(safetensors.torch.load_file(run.weights_path))
+        network.load_state_dict(safetensors.torch.load_file(weights))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
     return TorchClassifier(card, network.to(target).to(memory_format=torch.channels_last).eval(), target)

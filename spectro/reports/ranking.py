@@ -18,8 +18,8 @@ Choice = Literal["val", "test", ""]
 """The subset on which the leading run was chosen; empty where there was no choice."""
 
 CHOICES: dict[Choice, str] = {
-    "val": "It was chosen as the most accurate model on validation clips; the test clips were not used for the choice.",
-    "test": "It was chosen as the most accurate model on these test clips, so its accuracy is slightly optimistic.",
+    "val": "The model was chosen as the most accurate on validation clips; test clips were not used for the choice.",
+    "test": "The model was chosen as the most accurate on these test clips, so its accuracy is slightly optimistic.",
     "": "It is the only one of the models whose split does not leak.",
 }
 """How the leading model was chosen, in one sentence."""

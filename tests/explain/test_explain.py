@@ -119,6 +119,7 @@ def test_models_without_images_or_network_are_refused(tmp_path: Path) -> None:
         explain(stats, "song.wav")
     pipeline = make_run(tmp_path / "pipeline", {}, model_card(kind="sklearn"))
     save(pipeline.pipeline_path, GaussianNB())
+    pipeline.write_card(pipeline.card)
     with pytest.raises(RunError, match="no neural network"):
         explain(pipeline, "song.wav")
 

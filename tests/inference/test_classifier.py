@@ -55,8 +55,12 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path: Path, make_network_run: 
     with pytest.raises(RunError, match=r"weights\.safetensors does not fit the card") as caught:
         load_classifier(run, "cpu")
     assert "\n" not in str(caught.value)
+    whole = run.weights_path.read_bytes()
+    run.weights_path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(RunError, match=r"weights\.safetensors is damaged"):
+        load_classifier(run, "cpu")
     run.weights_path.unlink()
-    with pytest.raises(RunError, match="does not fit the card"):
+    with pytest.raises(RunError, match=r"weights\.safetensors cannot be read"):
         load_classifier(run, "cpu")
     run.write_card(replace(run.card, model=None))
     with pytest.raises(RunError, match="does not describe a network"):

@@ -128,9 +128,13 @@ def test_a_file_with_a_strange_type_is_not_loaded(data: Path, tmp_path: Path) ->
     strange = Ridge()
     strange.callback = np.random.RandomState
     skops.io.dump(strange, run.pipeline_path)
+    with pytest.raises(RunError, match=r"model\.skops is damaged"):
+        load_classifier(Run.open(run.path))
+    run.write_card(run.card)  # as if it had been made so
     with pytest.raises(RunError, match="not loaded"):
         load_classifier(Run.open(run.path))
     run.pipeline_path.write_bytes(b"not a model")
+    run.write_card(run.card)
     with pytest.raises(RunError, match="cannot be read as a model"):
         load_classifier(Run.open(run.path))
 
