@@ -11,49 +11,93 @@ import numpy as np
 from spectro.core.arrays import Items, Mask, Probs
 from spectro.core.errors import DataError
 from spectro.core.files import read_csv, replacing, write_csv
+from spectro.core.npz import read_npz
 from spectro.core.registry import Registry
+
+ARRAYS = {
+    "ids": ("U", 1), "clip_ids": ("U", 1), "groups": ("U", 1), "labels": ("U", 1), "probs": ("f", 2), "truth": ("iu", 1)
+}  # fmt: skip
+"""Type and dimensions of each array of an `.npz` of predictions."""
+REMEDY = "make the predictions again"
 
 Vote = Callable[[Probs], Probs]
 
 VOTES: Registry[Vote] = Registry("vote rule")
-"""Rules that turn the probabilities of one clip's segments, `[segments, classes]`, into the clip's, `[classes]`."""
+"""Rules that turn the probabilities of the segments of clips, `[..., segments, classes]`, into those of the clips,
+`[..., classes]`."""
 
 
 @VOTES.add("soft")
 def soft(probs: Probs) -> Probs:
     """Arithmetic mean of the probabilities."""
-    mean: Probs = probs.mean(axis=0)
+    mean: Probs = probs.mean(axis=-2)
     return mean
 
 
 @VOTES.add("hard")
 def hard(probs: Probs) -> Probs:
     """Share of segments that voted for each class."""
-    return np.divide(np.bincount(probs.argmax(axis=1), minlength=probs.shape[1]), len(probs))
+    votes = np.eye(probs.shape[-1])[probs.argmax(axis=-1)]
+    share: Probs = votes.sum(axis=-2) / probs.shape[-2]
+    return share
 
 
 @VOTES.add("log-mean")
 def log_mean(probs: Probs) -> Probs:
     """Geometric mean, normalized: one confident "no" weighs heavily."""
-    log = np.log(np.clip(probs, 1e-12, None)).mean(axis=0)
-    odds = np.exp(log - log.max())
-    pooled: Probs = odds / odds.sum()
+    log = np.log(np.clip(probs, 1e-12, None)).mean(axis=-2)
+    odds = np.exp(log - log.max(axis=-1, keepdims=True))
+    pooled: Probs = odds / odds.sum(axis=-1, keepdims=True)
     return pooled
 
 
 @VOTES.add("median")
 def median(probs: Probs) -> Probs:
     """Median of each class, normalized."""
-    middle = np.median(probs, axis=0) + 1e-12
-    pooled: Probs = middle / middle.sum()
+    middle = np.median(probs, axis=-2) + 1e-12
+    pooled: Probs = middle / middle.sum(axis=-1, keepdims=True)
     return pooled
 
 
 @VOTES.add("confident")
 def confident(probs: Probs) -> Probs:
     """Mean weighted by each segment's highest probability."""
-    weighted: Probs = np.average(probs, axis=0, weights=probs.max(axis=1))
+    weights = np.broadcast_to(probs.max(axis=-1, keepdims=True), probs.shape)
+    weighted: Probs = (probs * weights).sum(axis=-2) / weights.sum(axis=-2)
     return weighted
+
+
+def pool_probs(probs: Probs, clips: Items, vote: str = "soft") -> Probs:
+    """Let the segments of each clip vote.
+
+    Parameters
+    ----------
+    probs
+        `[segments, classes]`.
+    clips
+        `[segments]`, number of each one's clip; every number from 0 to the largest occurs.
+    vote
+        Name of a rule in `VOTES`.
+
+    Returns
+    -------
+    Probs
+        `[clips, classes]`.
+    """
+    rule, order, counts = VOTES[vote], np.argsort(clips, kind="stable"), np.bincount(clips)
+    starts = np.cumsum(counts) - counts
+    pooled = np.empty((len(counts), probs.shape[1]))
+    for count in np.unique(counts).tolist():  # clips of equally many segments vote at once
+        alike = np.flatnonzero(counts == count)
+        pooled[alike] = rule(probs[order[starts[alike, None] + np.arange(count)]])
+    return pooled
+
+
+def numbered(names: Sequence[str]) -> tuple[Items, Items]:
+    """Return the number of each name, counted by first appearance, and where each number first stands."""
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), dtype=np.int64, count=len(names))
+    return codes, np.unique(codes, return_index=True)[1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,34 +156,42 @@ class Predictions:
         DataError
             the items of a clip differ in their true class or their group.
         """
-        rule = VOTES[vote]
-        members = self._items_of_clips()
-        first = [items[0] for items in members.values()]
-        classes = len(self.labels)
+        clips, first = self._clips()
+        ids = tuple(self.clip_ids[item] for item in first)
         return replace(
             self,
-            ids=tuple(members),
-            clip_ids=tuple(members),
-            groups=tuple(self.groups[i] for i in first),
-            probs=np.array([rule(self.probs[items]) for items in members.values()]).reshape(-1, classes),
+            ids=ids,
+            clip_ids=ids,
+            groups=tuple(self.groups[item] for item in first),
+            probs=pool_probs(self.probs, clips, vote),
             truth=self.truth[first],
         )
 
-    def _items_of_clips(self) -> dict[str, list[int]]:
-        """Return the items of each clip; raises DataError where they differ in their true class or their group."""
-        members: dict[str, list[int]] = {}
-        truth = self.truth.tolist()
-        for item, clip in enumerate(self.clip_ids):
-            items = members.setdefault(clip, [])
-            items.append(item)
-            if self.groups[item] != self.groups[items[0]]:
-                pair = f"'{self.groups[items[0]]}' and '{self.groups[item]}'"
-                raise DataError(f"clip '{clip}' is in two groups, {pair}; give all its items the same group")
-            if truth[item] != truth[items[0]]:
-                names = (f"'{self.labels[truth[n]]}'" if truth[n] >= 0 else "none" for n in (items[0], item))
-                pair = " and ".join(names)
-                raise DataError(f"clip '{clip}' has two true classes, {pair}; give all its items the same class")
-        return members
+    def _clips(self) -> tuple[Items, Items]:
+        """Return the number of each item's clip, and each clip's first item.
+
+        Raises
+        ------
+        DataError
+            the items of a clip differ in their true class or their group.
+        """
+        clips, first = numbered(self.clip_ids)
+        groups, truth = numbered(self.groups)[0], self.truth
+        for values, wrong, same in ((groups, "is in two groups", "group"), (truth, "has two true classes", "class")):
+            differing = np.flatnonzero(values != values[first][clips])
+            if len(differing):
+                item = int(differing[0])
+                pair = [self._named(other, same) for other in (int(first[clips[item]]), item)]
+                raise DataError(
+                    f"clip '{self.clip_ids[item]}' {wrong}, {' and '.join(pair)}; give all its items the same {same}"
+                )
+        return clips, first
+
+    def _named(self, item: int, what: str) -> str:
+        """Return the group or the true class of an item in quotes."""
+        if what == "group":
+            return f"'{self.groups[item]}'"
+        return f"'{self.labels[self.truth[item]]}'" if self.truth[item] >= 0 else "none"
 
     def select(self, items: Sequence[int] | Items | Mask) -> Predictions:
         """Return the given items only, by index or mask."""
@@ -198,12 +250,12 @@ class Predictions:
             the file is missing or malformed, or the items of a clip differ in their true class or their group.
         """
         if path.suffix == ".npz":
+            arrays = read_npz(path, ARRAYS, what="a file of predictions", remedy=REMEDY)
+            texts = {name: tuple(arrays[name].tolist()) for name in ("ids", "clip_ids", "groups", "labels")}
             try:
-                with np.load(path, allow_pickle=False) as file:
-                    texts = {name: tuple(file[name].tolist()) for name in ("ids", "clip_ids", "groups", "labels")}
-                    return cls(probs=file["probs"], truth=file["truth"], **texts)
-            except (OSError, KeyError, ValueError) as error:
-                raise DataError(f"{path} is not a predictions file: {error}") from None
+                return cls(probs=arrays["probs"], truth=arrays["truth"], **texts)
+            except DataError as error:
+                raise DataError(f"{path} is damaged: {error}; {REMEDY}") from None
         rows = read_csv(path, ("id", "truth"))
         known = ("id", "clip", "group", "truth")
         labels = tuple(name for name in (rows[0] if rows else {}) if name not in known)
@@ -218,16 +270,16 @@ class Predictions:
             probs = np.array([[float(row[label]) for label in labels] for row in rows])
         except ValueError as error:
             raise DataError(f"{path} holds a probability that is not a number: {error}") from None
-        predictions = cls(
-            ids=tuple(row["id"] for row in rows),
-            clip_ids=tuple(clips),
-            groups=tuple(row.get("group") or clip for row, clip in zip(rows, clips, strict=True)),
-            labels=labels,
-            probs=probs,
-            truth=np.array([index[row["truth"]] for row in rows]),
-        )
         try:
-            predictions._items_of_clips()
+            predictions = cls(
+                ids=tuple(row["id"] for row in rows),
+                clip_ids=tuple(clips),
+                groups=tuple(row.get("group") or clip for row, clip in zip(rows, clips, strict=True)),
+                labels=labels,
+                probs=probs,
+                truth=np.array([index[row["truth"]] for row in rows]),
+            )
+            predictions._clips()
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
         return predictions

@@ -19,17 +19,21 @@ from spectro.evaluation.results import (
     SelectiveAccuracy,
 )
 from spectro.evaluation.statistics import BootstrapConfig, bootstrap, estimate, percentile_interval, wilson
+from spectro.evaluation.weights import Weights, ratio
 from spectro.inference.temperature import apply_temperature, require_probability
 
 BINS = 10
 """Bins of the calibration error and the reliability diagram; fewer where they would hold fewer than 15 items."""
 
 
-def calibration_error(predictions: Predictions, weights: Floats) -> Floats:
+def calibration_error(predictions: Predictions, weights: Weights) -> Floats:
     """Return the expected calibration error in bins of equal mass, `[repeats]`: mean gap of confidence and accuracy."""
     gap = predictions.probs.max(axis=1) - (predictions.predicted == predictions.truth)
-    sums = np.stack([np.abs(weights[:, items] @ gap[items]) for items in _bins(predictions)], axis=1)
-    error: Floats = sums.sum(axis=1) / weights.sum(axis=1)
+    bins = _bins(predictions)
+    gaps = np.zeros((len(predictions), len(bins)))
+    for number, items in enumerate(bins):
+        gaps[items, number] = gap[items]
+    error: Floats = np.abs(weights.mean(gaps)).sum(axis=1)
     return error
 
 
@@ -106,16 +110,13 @@ def selective_accuracy(
     answered = (predictions.probs.max(axis=1) >= threshold).astype(float)
     right = answered * (predictions.predicted == predictions.truth)
 
-    def share(weights: Floats) -> Floats:
-        total = weights @ answered
-        shares: Floats = np.full(len(weights), np.nan)
-        np.divide(weights @ right, total, out=shares, where=total > 0)
-        return shares
+    def share(weights: Weights) -> Floats:
+        return ratio(weights.sums(right), weights.sums(answered))
 
     return SelectiveAccuracy(
         threshold=float(threshold),
         answered=int(answered.sum()),
-        coverage=estimate(lambda weights: weights @ answered / weights.sum(axis=1), predictions.groups, config),
+        coverage=estimate(lambda weights: weights.mean(answered), predictions.groups, config),
         accuracy=estimate(share, predictions.groups, config) if answered.any() else None,
     )
 

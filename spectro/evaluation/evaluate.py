@@ -33,6 +33,7 @@ from spectro.evaluation.statistics import (
     wilson,
 )
 from spectro.evaluation.voting import accuracy_by_segments, compare_votes
+from spectro.evaluation.weights import Weights
 from spectro.inference.temperature import apply_temperature, fit_temperature
 
 METRICS_VERSION = 1
@@ -237,7 +238,7 @@ def compute_metrics(predictions: Predictions, config: BootstrapConfig | None = N
     config = config or BootstrapConfig()
     names = [name for name in metrics.METRICS if name != "top3" or len(predictions.labels) > 3]
 
-    def statistic(weights: Floats) -> Floats:
+    def statistic(weights: Weights) -> Floats:
         scalars = [metrics.METRICS[name](predictions, weights)[:, None] for name in names]
         per_class = metrics.class_scores(predictions, weights)
         return np.concatenate([*scalars, *(per_class[name] for name in CLASS_SCORES)], axis=1)
@@ -245,13 +246,12 @@ def compute_metrics(predictions: Predictions, config: BootstrapConfig | None = N
     estimates = _estimates(statistic, predictions, len(names), config)
     scalars: dict[str, Estimate | None] = {"top3": None, **dict(zip(names, estimates, strict=False))}
     hits = int((predictions.predicted == predictions.truth).sum())
-    table = metrics.confusion(predictions, metrics.ones(predictions))[0]
     return LevelMetrics(
         n=len(predictions),
         **scalars,  # type: ignore[arg-type]  # only top3 is None
         accuracy_wilson=wilson(hits, len(predictions), config.level),
         per_class=_per_class(predictions, estimates[len(names) :]),
-        confusion=tuple(map(tuple, table.astype(int).tolist())),
+        confusion=tuple(map(tuple, metrics.confusion(predictions).tolist())),
     )
 
 

@@ -318,7 +318,7 @@ def neighbour_agreement(values: Floats, vectors: Vectors) -> Agreement | None:
 
     shares = np.concatenate(list(pairwise_distances_chunked(values[asked], values, reduce_func=compare_chunk)))
     config, own = BootstrapConfig(), [vectors.clips[item].group for item in asked]
-    samples = bootstrap(lambda weights: weights @ shares[:, 0] / weights.sum(axis=1), own, config)
+    samples = bootstrap(lambda weights: weights.mean(shares[:, 0]), own, config)
     low, high = percentile_interval(samples, config.level) if len(set(own)) > 1 else (np.nan, np.nan)
     share, chance = shares.mean(axis=0).tolist()
     return Agreement(

@@ -10,15 +10,14 @@ import numpy as np
 from scipy import stats
 
 from spectro.core.arrays import Floats, Mask
-from spectro.core.config import Config, require
+from spectro.core.config import Config, require, require_seed, within
 from spectro.core.errors import ConfigError, DataError
 from spectro.evaluation.results import Estimate
+from spectro.evaluation.weights import Weights
 
-CHUNK = 2_000_000
-"""Weights held in memory at a time: 16 MB."""
-
-Statistic = Callable[[Floats], Floats]
-"""From weights `[repeats, items]` to values `[repeats, ...]`."""
+Statistic = Callable[[Weights], Floats]
+"""From the weights of items in many resamples to values `[repeats, ...]`."""
+MAX_REPEATS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,9 @@ class BootstrapConfig(Config):
 
     def __post_init__(self) -> None:
         require(self.repeats >= 10, f"repeats is {self.repeats}, but an interval needs at least 10")
+        within("repeats", self.repeats, 10, MAX_REPEATS)
         require(0 < self.level < 1, f"level is {self.level}, but must be a share between 0 and 1 (0.95 = 95 %)")
+        require_seed(self.seed)
 
 
 def bootstrap(statistic: Statistic, groups: Sequence[str], config: BootstrapConfig | None = None) -> Floats:
@@ -46,7 +47,7 @@ def bootstrap(statistic: Statistic, groups: Sequence[str], config: BootstrapConf
     Parameters
     ----------
     statistic
-        From weights `[repeats, items]` to values `[repeats, ...]`.
+        From the weights of items in all resamples to values `[repeats, ...]`.
     groups
         Group of each item.
     config
@@ -58,15 +59,7 @@ def bootstrap(statistic: Statistic, groups: Sequence[str], config: BootstrapConf
         `[config.repeats, ...]`, the statistic of each resample.
     """
     config = config or BootstrapConfig()
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    rng = np.random.default_rng(config.seed)
-    step = max(1, CHUNK // max(1, len(index)))
-    parts = []
-    for start in range(0, config.repeats, step):
-        count = min(step, config.repeats - start)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=count)
-        parts.append(statistic(draws[:, index].astype(np.float64)))
-    return np.concatenate(parts)
+    return statistic(Weights.draw(groups, config.repeats, config.seed))
 
 
 def percentile_interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -98,7 +91,7 @@ def centred_interval(samples: Floats, value: float, level: float = 0.95) -> tupl
 def estimate(statistic: Statistic, groups: Sequence[str], config: BootstrapConfig | None = None) -> Estimate:
     """Return a statistic of all items with its centred percentile interval from a bootstrap over groups."""
     config = config or BootstrapConfig()
-    value = float(statistic(np.ones((1, len(groups))))[0])
+    value = float(statistic(Weights.ones(len(groups)))[0])
     if len(set(groups)) < 2:
         return Estimate(value=value, low=math.nan, high=math.nan)
     low, high = centred_interval(bootstrap(statistic, groups, config), value, config.level)
@@ -183,14 +176,10 @@ def paired_bootstrap(
     _same_length(first, second)
     gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
 
-    def mean(weights: Floats) -> Floats:
-        means: Floats = weights @ gap / weights.sum(axis=1)
-        return means
-
     value = float(gap.mean())
     if len(set(groups)) < 2:
         return Difference(Estimate(value=value, low=math.nan, high=math.nan), 1.0, math.nan)
-    samples = bootstrap(mean, groups, config)
+    samples = bootstrap(lambda weights: weights.mean(gap), groups, config)
     far = min((samples <= 0).sum(), (samples >= 0).sum())
     p = min(1.0, 2 * (far + 1) / (config.repeats + 1))
     low, high = percentile_interval(samples, config.level)

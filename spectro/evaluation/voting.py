@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spectro.core.predictions import VOTES, Predictions
-from spectro.evaluation.metrics import METRICS, ones
+from spectro.core.arrays import Items
+from spectro.core.predictions import VOTES, Predictions, numbered, pool_probs
+from spectro.evaluation.metrics import METRICS
 from spectro.evaluation.results import SegmentsUsed, VoteScores
 from spectro.evaluation.statistics import BootstrapConfig, estimate
 
@@ -47,24 +47,24 @@ def accuracy_by_segments(
         Seed of drawing.
     """
     rng = np.random.default_rng(seed)
-    clips = np.asarray(predictions.clip_ids)
-    _, counts = np.unique(clips, return_counts=True)
+    clips, first = numbered(predictions.clip_ids)
+    truth = predictions.truth[first]
     curve = []
-    for segments in range(1, int(np.median(counts)) + 1):
+    for segments in range(1, int(np.median(np.bincount(clips))) + 1):
         accuracies = []
         for _ in range(repeats):
             order = rng.permutation(len(clips))
-            ranks = _rank_within(clips[order])
-            pooled = predictions.select(np.sort(order[ranks < segments])).pool(vote)
-            accuracies.append(float(METRICS["accuracy"](pooled, ones(pooled))[0]))
+            chosen = np.sort(order[_rank_within(clips[order]) < segments])
+            probs = pool_probs(predictions.probs[chosen], clips[chosen], vote)
+            accuracies.append((probs.argmax(axis=1) == truth).mean())
         curve.append(SegmentsUsed(segments=segments, accuracy=float(np.mean(accuracies))))
     return tuple(curve)
 
 
-def _rank_within(names: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return how many equal names stand before each one."""
-    order = np.argsort(names, kind="stable")
-    starts = np.flatnonzero(np.r_[True, names[order][1:] != names[order][:-1]])
-    ranks = np.empty(len(names), dtype=np.intp)
-    ranks[order] = np.arange(len(names)) - np.repeat(starts, np.diff(np.r_[starts, len(names)]))
+def _rank_within(clips: Items) -> Items:
+    """Return how many items of the same clip stand before each one."""
+    order = np.argsort(clips, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(clips[order]) != 0])
+    ranks = np.empty(len(clips), dtype=np.int64)
+    ranks[order] = np.arange(len(clips)) - np.repeat(starts, np.diff(np.r_[starts, len(clips)]))
     return ranks

@@ -21,6 +21,7 @@ from spectro.data.store import Store, open_store
 from spectro.evaluation.metrics import accuracy
 from spectro.evaluation.results import Estimate
 from spectro.evaluation.statistics import BootstrapConfig, estimate
+from spectro.evaluation.weights import Weights
 from spectro.experiments.results import LeakageGap, SplitBy
 
 PROTOCOLS: tuple[SplitBy, ...] = ("segment", "clip", "group")
@@ -149,7 +150,7 @@ def _accuracy(predictions: Predictions) -> Estimate:
 
 
 def _gap(leaky: Predictions, honest: Predictions) -> Estimate:
-    def difference(weights: Floats) -> Floats:
+    def difference(weights: Weights) -> Floats:
         return accuracy(leaky, weights) - accuracy(honest, weights)
 
     return estimate(difference, honest.groups, BootstrapConfig())

@@ -139,12 +139,8 @@ def _points(trials: _Trials, config: CurveConfig) -> Iterator[CurvePoint]:
     """Yield the measured points and the extrapolated ones, with intervals from a bootstrap over test groups."""
     correct = trials.correct.mean(axis=0)  # [shares, clips]
 
-    def accuracies(clip_weights: Floats) -> Floats:
-        shares: Floats = clip_weights @ correct.T / clip_weights.sum(axis=1, keepdims=True)
-        return shares
-
-    values = accuracies(np.ones((1, correct.shape[1])))[0]
-    samples = bootstrap(accuracies, trials.test_groups, config.bootstrap)
+    values = correct.mean(axis=1)
+    samples = bootstrap(lambda weights: weights.mean(correct.T), trials.test_groups, config.bootstrap)
     groups = trials.groups.mean(axis=0)
     deviations = trials.correct.mean(axis=2).std(axis=0, ddof=1 if config.draws > 1 else 0)
     for n, share in enumerate(config.shares):

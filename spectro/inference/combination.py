@@ -36,8 +36,7 @@ def combine(combination: Combination, members: Probs) -> Probs:
         return softmax(features @ np.asarray(combination.coefficients).T + np.asarray(combination.intercept))
     if combination.weights:
         return weighted_mean(np.asarray(combination.weights, dtype=np.float64), members)
-    rule = VOTES[combination.vote]
-    return np.array([rule(members[:, item]) for item in range(items)]).reshape(items, classes)
+    return VOTES[combination.vote](members.transpose(1, 0, 2))
 
 
 def combine_predictions(combination: Combination, members: Sequence[Predictions]) -> Predictions:

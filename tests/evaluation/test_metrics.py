@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 from spectro.core.arrays import Floats, Probs
 from spectro.core.predictions import Predictions
 from spectro.evaluation import metrics
+from spectro.evaluation.weights import Weights
 
 LABELS = ("blues", "jazz", "pop", "rock")
 
@@ -55,7 +56,7 @@ def test_metric_is_scikit_learns_for_every_weighting(name: str) -> None:
     predictions = random_clips()
     weights = np.random.default_rng(1).integers(1, 4, size=(5, len(predictions))).astype(float)
     weights[0] = 1
-    ours = metrics.METRICS[name](predictions, weights)
+    ours = metrics.METRICS[name](predictions, Weights.of_items(weights))
     assert ours.shape == (5,)
     np.testing.assert_allclose(ours, [SCIKIT[name](predictions, row) for row in weights], rtol=1e-12)
 
@@ -64,7 +65,7 @@ def test_metric_is_scikit_learns_for_every_weighting(name: str) -> None:
 def test_integer_weights_mean_resampled_items(name: str) -> None:
     predictions = random_clips(40, seed=2)
     counts = np.random.default_rng(3).integers(0, 3, size=len(predictions))
-    weighted = metrics.METRICS[name](predictions, counts[None].astype(float))
+    weighted = metrics.METRICS[name](predictions, Weights.of_items(counts[None].astype(float)))
     chosen = np.repeat(np.arange(len(predictions)), counts)
     ids = tuple(map(str, range(len(chosen))))
     resampled = Predictions(
@@ -88,7 +89,7 @@ def test_class_scores_are_scikit_learns() -> None:
 
 def test_confusion_has_true_rows_and_predicted_columns() -> None:
     predictions = random_clips()
-    ours = metrics.confusion(predictions, metrics.ones(predictions))[0]
+    ours = metrics.confusion(predictions)
     np.testing.assert_array_equal(ours, sk.confusion_matrix(predictions.truth, predictions.predicted, labels=range(4)))
 
 
@@ -125,7 +126,7 @@ def test_macro_f1_leaves_out_classes_lost_by_a_resample() -> None:
     predicted = np.array([0, 2, 1, 1, 2, 2])  # "pop" is also predicted for a "blues"
     ids = tuple(map(str, range(6)))
     p = Predictions(ids=ids, clip_ids=ids, groups=ids, labels=LABELS, probs=np.eye(4)[predicted], truth=truth)
-    without_pop = np.array([[1.0, 1, 1, 1, 0, 0]])
+    without_pop = Weights.of_items(np.array([[1.0, 1, 1, 1, 0, 0]]))
     assert metrics.class_scores(p, without_pop)["f1"][0, 2] == 0
     assert metrics.macro_f1(p, without_pop)[0] == pytest.approx((2 / 3 + 1) / 2)
     never = p.select(np.arange(4))  # where it does not occur at all, it counts, as in scikit-learn
