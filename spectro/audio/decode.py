@@ -1,76 +1,65 @@
-"""Audio files in blocks: opened by libsndfile, mixed down to mono, resampled once, never held whole in memory."""
+"""Audio files in blocks: decoded, mixed down to mono, resampled once, never held whole in memory."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import soxr
+from numpy.typing import NDArray
 
-from spectro.audio import mp3
+from spectro.audio.containers.formats import AV_SUFFIXES, LIBSNDFILE_SUFFIXES
+from spectro.audio.decoders import choice
+from spectro.audio.decoders.stream import Stream, broken_off
+from spectro.audio.info import AudioInfo, AudioWarning
 from spectro.core.arrays import Floats32
 from spectro.core.errors import AudioError
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".w64", ".caf"})
-"""Lower-case suffixes of the files that count as audio when a folder is scanned."""
+__all__ = ["AV_SUFFIXES", "SUFFIXES", "AudioInfo", "AudioWarning", "Sound", "open_sound", "probe"]
 
+SUFFIXES = LIBSNDFILE_SUFFIXES | AV_SUFFIXES
+"""Lower-case suffixes of the files that count as audio when a folder is scanned; `AV_SUFFIXES` of them need PyAV."""
 BLOCK = 1 << 16
 """Frames read at once: few enough for a core's cache, enough to be worth the call."""
-INT16_SUBTYPES = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"})
-"""Encodings that int16 holds without loss."""
-COMPRESSED = frozenset({"MP3", "OGG", "FLAC"})
-"""Containers that libsndfile decodes to float32 at least as fast as to int16."""
-MOST_FRAMES = 1 << 60
-"""Longest length that is believed; what libsndfile reports for an unknown one lies beyond."""
-MP3_SLACK = 3 * 1152
-"""Frames by which an intact MP3 may miss its header: encoder delay and padding."""
-UNKNOWN_BYTES = 0x7FFF0000
-"""Sizes from here up mean "a stream of unknown length" in a WAV header."""
-WRONG_SIZE = re.compile(r"data(?: size)?\s*: (\d+) \(should be (\d+)\)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioInfo:
-    """What an audio file's header says."""
-
-    seconds: float
-    """Duration, in seconds."""
-    sample_rate: int
-    """Frames per second, in Hz."""
-    channels: int
-    """Number of channels."""
-    frames: int
-    """Number of samples per channel."""
-
-
-class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no types
-    """A SoundFile that is only read forwards."""
-
-    def seekable(self) -> bool:
-        """Return False: otherwise soundfile seeks after every read, which takes long in compressed files."""
-        return False
+LOUD = 0.003
+"""Root mean square, -50 dB of full scale, from which a block shows how the channels relate."""
+CANCELLED = 1e-3
+"""Share of the channels' energy below which their average counts as cancelled: -30 dB, as codecs leave some of it."""
 
 
 class Sound:
     """One audio file, open for reading once from start to end."""
 
-    def __init__(self, path: Path, file: Any, frames: int) -> None:
+    def __init__(self, path: Path, stream: Stream) -> None:
         self.path = path
-        self._file = file
-        rate = int(file.samplerate)
-        self.info = AudioInfo(seconds=frames / rate, sample_rate=rate, channels=int(file.channels), frames=frames)
+        self._stream = stream
+        self.info = AudioInfo(
+            seconds=stream.frames / stream.sample_rate,
+            sample_rate=stream.sample_rate,
+            channels=stream.channels,
+            frames=stream.frames,
+            decoder=stream.decoder,
+            codec=stream.codec,
+            warnings=stream.warnings,
+        )
+        self.warnings = stream.warnings
+        """Those of `info`, and what decoding showed: whole only when `blocks` has been read to its end."""
 
     def blocks(self, sample_rate: int) -> Iterator[Floats32]:
         """Yield the sound in mono, block by block.
 
-        Channels are averaged first, then resampled by one soxr HQ pass whose output does not depend on the blocks.
+        The channels, however many, are averaged with equal weights: left and right, and of surround sound also the
+        centre, the low frequencies and the rear. Only where they cancel each other (one is the other turned upside
+        down, as a wrongly wired cable makes it) the first channel is taken alone, for the whole file, with a warning
+        `channels-cancel`; the first block above -50 dB decides. Then follows one soxr HQ pass, whose output does not
+        depend on the blocks.
+
+        The delay and padding that an MP3 encoder adds are left out where the file states them (LAME's tag). Where it
+        does not, only the 529 samples that decoding itself delays are left out.
 
         Parameters
         ----------
@@ -97,119 +86,86 @@ class Sound:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
     def _mono(self) -> Iterator[Floats32]:
-        channels = self.info.channels
-        native = self._file.subtype in INT16_SUBTYPES and self._file.format not in COMPRESSED
+        stream, channels = self._stream, self.info.channels
+        native = stream.native
         raw = np.empty((BLOCK, channels), np.int16 if native else np.float32)
         floats = np.empty((BLOCK, channels), np.float32) if native else raw
         mono = np.empty(BLOCK, np.float32)
-        weights = np.full(channels, 1 / (32768 * channels) if native else 1 / channels, np.float32)
-        done, count = 0, BLOCK
+        full_scale = 32768.0 if native else 1.0
+        weights = np.full(channels, 1 / (full_scale * channels), np.float32)
+        done, count, undecided = 0, BLOCK, channels > 1
         while count == BLOCK:
-            try:
-                count = len(self._file.read(out=raw))
-            except soundfile.LibsndfileError as error:
-                raise self._truncated(done, str(error)) from None
+            count = stream.read(raw)
             done += count
-            if channels == 1:
-                block = np.multiply(raw[:count, 0], weights[0], out=mono[:count])
-            else:
-                if native:
-                    np.copyto(floats[:count], raw[:count])
-                block = np.matmul(floats[:count], weights, out=mono[:count])
-            if not native and not math.isfinite(np.dot(block, block)):
+            if channels > 1 and native:
+                np.copyto(floats[:count], raw[:count])
+            block = _average((raw if channels == 1 else floats)[:count], weights, mono[:count])
+            if not native and not _finite(block):
                 message = f"{self.path} holds samples that are NaN or infinite; export it again from its source"
                 raise AudioError("not-finite", message)
+            if undecided and count:
+                cancel = _cancel(floats[:count], block, full_scale)
+                undecided = cancel is None
+                if cancel:
+                    self._take_first(weights, full_scale)
+                    block = _average(floats[:count], weights, mono[:count])
             yield block
-        if done < self.info.frames - (MP3_SLACK if self._file.format == "MP3" else 0):
-            raise self._truncated(done, "the data ends")
+        if done < self.info.frames - stream.slack:
+            raise broken_off(self.path, done, self.info.sample_rate, self.info.frames, "the data ends")
 
-    def _truncated(self, done: int, cause: str) -> AudioError:
-        at, cause = done / self.info.sample_rate, cause.removeprefix("Error : ").rstrip(".") or "damaged data"
-        message = f"{self.path} breaks off after {at:.1f} of {self.info.seconds:.1f} s ({cause})"
-        return AudioError("truncated", f"{message}; fetch or export it again")
+    def _take_first(self, weights: NDArray[np.float32], full_scale: float) -> None:
+        """Change the weights of the channels, and add the warning."""
+        weights[:] = 0
+        weights[0] = 1 / full_scale
+        message = f"{self.path} has channels that cancel each other (opposite phase); the first was taken alone"
+        self.warnings += (AudioWarning(reason="channels-cancel", message=message),)
+
+
+def _average(samples: NDArray[Any], weights: Floats32, out: Floats32) -> Floats32:
+    """Return the weighted sum of the channels `[n, channels]`; only a single one may be int16."""
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged floats, which `_finite` finds
+        if samples.shape[1] == 1:
+            np.multiply(samples[:, 0], weights[0], out=out)
+        else:
+            np.matmul(samples, weights, out=out)
+    return out
+
+
+def _finite(block: Floats32) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.dot(block, block))
+
+
+def _cancel(floats: NDArray[Any], mono: Floats32, full_scale: float) -> bool | None:
+    """Return whether the average of the channels `[n, channels]` is next to nothing; None if they are quiet too."""
+    with np.errstate(over="ignore", invalid="ignore"):  # only the average is known to be finite
+        energy = float(np.vdot(floats, floats)) / floats.shape[1] / full_scale**2
+    if not energy / len(mono) > LOUD**2:
+        return None
+    return bool(np.dot(mono, mono) < CANCELLED * energy)
 
 
 @contextmanager
 def open_sound(path: Path) -> Iterator[Sound]:
     """Open an audio file.
 
+    libsndfile decodes what it can, FFmpeg (through PyAV, if installed) the rest.
+
     Raises
     ------
     AudioError
-        `missing`, `empty`, `unreadable`, or `truncated` if the container shows that.
+        `missing`, `empty`, `unreadable`; `needs-av` if only PyAV could read it, which is not installed;
+        `changed-format` if the sample rate or the channels change midway; `implausible` if the header claims what no
+        recording has; or `truncated` if the container shows that.
     """
-    try:
-        counted = mp3.with_length(path) if path.suffix.lower() == ".mp3" else None
-    except OSError:
-        raise _unreadable(path) from None
-    with counted or nullcontext():
-        try:
-            file = _Stream(counted or path)
-        except (soundfile.LibsndfileError, OSError):
-            raise _unreadable(path) from None
-        with file:
-            yield _checked(path, file)
-
-
-def _checked(path: Path, file: Any) -> Sound:
-    _check_complete(path, file)
-    frames = int(file.frames)
-    if frames > MOST_FRAMES:  # a FLAC that was streamed while it was made
-        frames = _count_frames(path)
-    if frames <= 0:
-        raise AudioError("empty", f"{path} holds no sound (0 samples); fetch or export it again")
-    return Sound(path, file, frames)
+    with choice.open_stream(path) as stream:
+        yield Sound(path, stream)
 
 
 def probe(path: Path | str) -> AudioInfo:
-    """Return what the header says, without decoding; raises AudioError as `open_sound` does."""
+    """Return what is known before decoding; raises AudioError as `open_sound` does.
+
+    What FFmpeg reads is decoded once, for few of its formats state their exact length.
+    """
     with open_sound(Path(path)) as sound:
         return sound.info
-
-
-def _count_frames(path: Path) -> int:
-    """Return the number of frames of a file whose header does not have it, by decoding it once."""
-    with _Stream(path) as file:
-        count = 0
-        while block := len(file.read(BLOCK, dtype="float32")):
-            count += block
-    return count
-
-
-def _unreadable(path: Path) -> AudioError:
-    """Guess why libsndfile refused a file."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except FileNotFoundError:
-        return AudioError("missing", f"{path} does not exist")
-    except OSError as reason:
-        return AudioError("unreadable", f"{path} cannot be opened: {reason.strerror}")
-    if not head:
-        return AudioError("empty", f"{path} is empty (0 bytes); fetch or export it again")
-    if head[4:8] == b"ftyp" or head[:4] in (b"\x1aE\xdf\xa3", b"0&\xb2u"):
-        guess = "it is AAC/M4A, WebM or WMA; convert it to FLAC or WAV first"
-    elif head[:4] in (b"RIFF", b"fLaC", b"OggS", b"FORM"):
-        guess = "it begins like audio, but its header is damaged; fetch or export it again"
-    elif min(head) >= 9 and "\N{REPLACEMENT CHARACTER}" not in head[:-4].decode("utf-8", "replace")[:-1]:
-        guess = "it is a text, not audio; was a web page saved instead of the sound?"
-    else:
-        guess = "it is not WAV, FLAC, Ogg, MP3 or another known format, whatever its suffix is"
-    return AudioError("unreadable", f"{path} cannot be decoded: {guess}")
-
-
-def _check_complete(path: Path, file: Any) -> None:
-    """Raise `truncated` if the container itself declares more bytes than there are."""
-    for declared, present in WRONG_SIZE.findall(file.extra_info):
-        if int(present) < int(declared) < UNKNOWN_BYTES:
-            message = f"{path} breaks off: {present} of {declared} bytes of sound are there; fetch or export it again"
-            raise AudioError("truncated", message)
-    if file.format == "OGG":
-        size = path.stat().st_size
-        with path.open("rb") as raw:
-            raw.seek(max(0, size - (1 << 17)))  # two of the longest pages
-            end = raw.read()
-        page = end[end.rfind(b"OggS") :]
-        lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
-        if len(page) < 27 or len(page) < 27 + page[26] + sum(lengths):
-            raise AudioError("truncated", f"{path} breaks off within its last page; fetch or export it again")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from spectro.audio.decode import open_sound
+from spectro.audio.decode import AudioWarning, open_sound
 from spectro.core.arrays import Floats32
 from spectro.core.config import SegmentConfig
 from spectro.core.errors import AudioError
@@ -45,7 +45,12 @@ def file_starts(path: Path, seconds: float, config: SegmentConfig) -> list[float
         raise AudioError(error.reason, f"{path}: {error}") from None
 
 
-def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterator[tuple[float, Floats32]]:
+def iter_segments(
+    path: Path,
+    sample_rate: int,
+    config: SegmentConfig,
+    on_warning: Callable[[AudioWarning], object] | None = None,
+) -> Iterator[tuple[float, Floats32]]:
     """Yield each segment of an audio file, reading it in blocks.
 
     Parameters
@@ -56,6 +61,8 @@ def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterat
         Sample rate of the segments, in Hz.
     config
         Length and overlap of the segments, and what becomes of the tail.
+    on_warning
+        Called with each of `Sound.warnings` once the file has been read to its end.
 
     Yields
     ------
@@ -93,6 +100,9 @@ def iter_segments(path: Path, sample_rate: int, config: SegmentConfig) -> Iterat
             yield start, samples
         for _ in blocks:
             pass  # a dropped tail is decoded too: only so is a truncated file noticed
+        if on_warning is not None:
+            for warning in sound.warnings:
+                on_warning(warning)
 
 
 def _exact_starts(seconds: float, config: SegmentConfig) -> list[float]:

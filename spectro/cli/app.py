@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spectro.core.tables import Failure
     from spectro.evaluation.results import Estimate
 
-MISTAKE, SOME_FAILED, INTERRUPTED = 2, 3, 130  # exit codes; 3: the work was done, but not for every file
+MISTAKE, SOME_FAILED = 2, 3  # exit codes; 3: the work was done, but not for every file
 
 ORDER = {
     "Pipeline": ("render", "split", "finetune", "evaluate", "compare", "ensemble", "report", "predict", "explain"),
@@ -31,7 +31,7 @@ ORDER = {
 }
 """Every command of the top level as the help lists them, under their headings."""
 GROUPS = {
-    "data": ("check", "audit", "preview", "features", "list", "verify"),
+    "data": ("check", "audit", "preview", "features", "clean", "list", "verify"),
     "plot": ("run", "map", "features", "learning-curve"),
     "models": ("list", "show", "card", "push"),
     "bench": ("recipes", "run", "sweep"),

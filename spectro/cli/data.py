@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +20,9 @@ from spectro.cli.app import (
     put_json,
     put_table,
 )
+from spectro.cli.bounds import PerClass, Seed, Workers
+from spectro.cli.outputs import FAILURE_COLUMNS, FEATURE_COLUMNS, require_file, require_folder
+from spectro.cli.stopping import NOTHING, after_stop, tidied
 from spectro.core.config import Config, MelConfig, RenderConfig, SegmentConfig, SplitConfig
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ def render(
     *,
     out: Path,
     layout: str = "auto",
-    workers: int = 0,
+    workers: Workers = 0,
     strict: Flag = False,
     exclude: Path | None = None,
     dry_run: Flag = False,
@@ -68,18 +72,20 @@ def render(
     """
     config = RenderConfig(mel=mel, segment=segment)
     if dry_run:
+        after_stop.set(NOTHING)
         estimate = spectro.estimate_rendering(source, config=config, layout=layout, workers=workers, exclude=exclude)
         return put_estimate(estimate, as_json)
-    rendering = spectro.render(
-        source,
-        out=out,
-        config=config,
-        layout=layout,
-        workers=workers,
-        strict=strict,
-        exclude=exclude,
-        progress=True,
-    )
+    with tidied(require_folder(out, "data")):
+        rendering = spectro.render(
+            source,
+            out=out,
+            config=config,
+            layout=layout,
+            workers=workers,
+            strict=strict,
+            exclude=exclude,
+            progress=True,
+        )
     store, segments = rendering.store, len(rendering.store.segments)
     if as_json:
         facts = {"data": str(rendering.data), "config_id": store.config_id, "segments": segments}
@@ -131,7 +137,7 @@ def check(
     layout: str = "auto",
     bad_files: Path | None = None,
     config: Annotated[SegmentConfig, fields("Segments")] = SegmentConfig(),  # noqa: B008
-    workers: int = 0,
+    workers: Workers = 0,
     as_json: Json = False,
 ) -> int:
     """Decode every audio file before rendering and report which are broken or suspicious.
@@ -149,6 +155,8 @@ def check(
     workers
         Number of processes; 0 = one per core.
     """
+    if bad_files is not None:
+        require_file(bad_files, "csv", columns=FAILURE_COLUMNS, option="--bad-files")
     report = spectro.check_audio(source, layout=layout, bad_files=bad_files, config=config, workers=workers)
     if as_json:
         put_json(dataclasses.asdict(report) | {"root": str(report.root), "unusable": report.unusable})
@@ -161,7 +169,7 @@ def check(
 
 @command("data audit")
 def audit(
-    data: Path, /, *, split: str | None = None, gap: bool = True, workers: int = 0, as_json: Json = False
+    data: Path, /, *, split: str | None = None, gap: bool = True, workers: Workers = 0, as_json: Json = False
 ) -> None:
     """Find duplicate clips and leaking groups, and estimate how much the leak inflates accuracy.
 
@@ -193,8 +201,8 @@ def preview(
     /,
     *,
     out: Path = Path("preview.png"),
-    per_class: int = 6,
-    seed: int = 0,
+    per_class: PerClass = 6,
+    seed: Seed = 0,
     augment: Literal["none", "light", "strong"] = "none",
     config_id: str | None = None,
 ) -> None:
@@ -217,6 +225,7 @@ def preview(
     config_id
         Which spectrograms, if data holds several configurations.
     """
+    require_file(out, "figure")
     change = None
     if augment != "none":
         from spectro.training.augment import Augment
@@ -238,7 +247,7 @@ def features(
     stats_set: str = "",
     out: Path = Path("features.csv"),
     config_id: str | None = None,
-    workers: int = 0,
+    workers: Workers = 0,
 ) -> int:
     """Compute a feature vector per segment and write them as a table, CSV or Parquet.
 
@@ -260,10 +269,40 @@ def features(
         Number of processes; 0 = one per core.
     """
     config = feature_config(feature, stats_set)
+    if out.suffix == ".parquet":
+        require_file(out, "parquet")
+    else:
+        require_file(out, "csv", columns=FEATURE_COLUMNS)
     extracted = spectro.extract(data, feature, config=config, config_id=config_id, workers=workers, progress=True)
     store = extracted.store
     print(f"wrote {store.export(out)}: {len(store.segments)} segments, {len(store.columns)} columns of {feature}")
     return complain_of(extracted.failed)
+
+
+@command("data clean")
+def clean(data: Path, /, *, dry_run: Flag = False, as_json: Json = False) -> None:
+    """Remove what a data folder can do without: caches, features and variants that are made again when needed.
+
+    Example: spectro data clean data --dry-run
+
+    Parameters
+    ----------
+    data
+        Folder made by spectro render.
+    dry_run
+        Only list what would be removed, with its size.
+    """
+    from spectro.data import cleaning
+
+    removed = cleaning.clean(data, dry_run=dry_run)
+    if as_json:
+        return put_json([one.to_dict() for one in removed])
+    if removed:
+        rows = [(os.path.relpath(one.path, data), one.kind, megabytes(one.size), one.why) for one in removed]
+        put_table(("path", "kind", "MB", "why it can go"), rows)
+    total = megabytes(sum(one.size for one in removed))
+    print(f"{len(removed)} can be removed, {total} MB" if dry_run else f"removed {len(removed)}, {total} MB")
+    return None
 
 
 @command("data list")
@@ -305,6 +344,11 @@ def verify(name: str, root: Path, /) -> int:
     for problem in verified.problems:
         complain(problem, SOME_FAILED)
     return SOME_FAILED if verified.problems else 0
+
+
+def megabytes(size: int) -> str:
+    """Format a number of bytes."""
+    return f"{size / 1e6:,.1f}"
 
 
 def feature_config(feature: str, stats_set: str) -> Config | None:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import spectro
 from spectro.cli.app import Flag, Json, Several, command, command_line, interval, number, put_json, put_table
+from spectro.cli.bounds import Overlap, Probability
+from spectro.cli.outputs import ISSUE_COLUMNS, MODEL_COLUMNS, require_file, require_folder
+from spectro.cli.stopping import NOTHING, after_stop
 from spectro.cli.train import put_spread
 from spectro.core.errors import ConfigError
+from spectro.core.formatting import defuse
 
 if TYPE_CHECKING:
     from spectro.core.card import Card, Member
@@ -27,7 +31,7 @@ def evaluate(
     *,
     subset: EvaluatedSubset = "test",
     data: Path | None = None,
-    min_confidence: float | None = None,
+    min_confidence: Probability | None = None,
     as_json: Json = False,
 ) -> None:
     """Compute metrics of runs per segment and per clip, with 95 % intervals from a bootstrap over groups.
@@ -49,6 +53,7 @@ def evaluate(
     if data is None:
         metrics = [spectro.evaluate(run, subset=subset, min_confidence=min_confidence) for run in runs]
     else:
+        after_stop.set(NOTHING)
         from spectro.evaluation.evaluate import evaluate_predictions
         from spectro.inference.classifier import predict_spectrograms
 
@@ -82,6 +87,8 @@ def compare(
     """
     if out is not None and format == "table":
         raise ConfigError(f"--out {out} needs a --format: md, tex, csv or json")
+    if out is not None and format != "table":
+        require_file(out, format, columns=MODEL_COLUMNS)
     comparison = spectro.compare(runs)
     if format == "table":
         return put_pairs(comparison.pairs)
@@ -126,7 +133,12 @@ def ensemble(
         Keep only runs that improve the ensemble on validation; the card reports the optimism of the selection.
     """
     run = spectro.ensemble(
-        runs, out=out, weights=parse_weights(weights), vote=vote, search=search, command=command_line.get()
+        runs,
+        out=require_folder(out, "run"),
+        weights=parse_weights(weights),
+        vote=vote,
+        search=search,
+        command=command_line.get(),
     )
     put_members(run.card)
     print(f"wrote {run.path}; next: spectro evaluate {run.path}")
@@ -158,7 +170,8 @@ def report(
     format
         The page, or only its table of models as text for papers and programs.
     """
-    path = spectro.report(runs, out=out or Path(f"report.{format}"), data=data, format=format)
+    path = require_file(out or Path(f"report.{format}"), format, columns=MODEL_COLUMNS)
+    spectro.report(runs, out=path, data=data, format=format)
     print(f"wrote {path}")
 
 
@@ -198,7 +211,7 @@ def tta(
     /,
     *,
     data: Path,
-    overlap: float = 0.5,
+    overlap: Overlap = 0.5,
     subset: EvaluatedSubset = "test",
     as_json: Json = False,
 ) -> None:
@@ -253,11 +266,15 @@ def label_issues(
     out
         CSV file to write.
     """
+    if out is not None:
+        require_file(out, "csv", columns=ISSUE_COLUMNS)
     issues = spectro.find_label_issues(runs, subset=subset)
     if out is not None:
         from spectro.evaluation.label_issues import write_label_issues
 
-        write_label_issues(out, issues)
+        names = ("clip", "label", "suggested")
+        shown = [replace(issue, **{name: defuse(getattr(issue, name)) for name in names}) for issue in issues]
+        write_label_issues(out, shown)
     if as_json:
         return put_json([issue.to_dict() for issue in issues])
     rows = [
@@ -270,7 +287,7 @@ def label_issues(
 
 @command("evaluate-predictions")
 def evaluate_file(
-    file: Path, /, *, vote: str = "soft", min_confidence: float | None = None, as_json: Json = False
+    file: Path, /, *, vote: str = "soft", min_confidence: Probability | None = None, as_json: Json = False
 ) -> None:
     """Compute the same metrics from the predictions of any other program.
 

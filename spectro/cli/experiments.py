@@ -10,6 +10,8 @@ from cyclopts import Parameter
 
 import spectro
 from spectro.cli.app import SOME_FAILED, Json, Several, command, interval, log, number, put_json, put_table
+from spectro.cli.bounds import EpochsCap, Lengths, Seeds
+from spectro.cli.outputs import MODEL_COLUMNS, TABLES, require_file, require_folder
 from spectro.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,9 +58,9 @@ def run(
     *,
     recipes: Annotated[Sequence[str], Several] = ("all",),
     split: Annotated[Sequence[str], Several] = ("group",),
-    seconds: Annotated[Sequence[float], Several] = (),
-    seeds: int = 1,
-    epochs_cap: int = 0,
+    seconds: Lengths = (),
+    seeds: Seeds = 1,
+    epochs_cap: EpochsCap = 0,
     weights: str = "auto",
     config_id: str | None = None,
     out: Path = Path("runs/systems"),
@@ -97,6 +99,9 @@ def run(
     from spectro.inference.batches import keep_memory
     from spectro.reports.tables import FORMATS
 
+    require_folder(out, "results")
+    for kind in TABLES:
+        require_file(out / f"systems.{kind}", kind, columns=MODEL_COLUMNS)
     keep_memory()
     comparison = spectro.compare_recipes(
         data,
@@ -130,8 +135,8 @@ def sweep(
     settings: Annotated[Sequence[str], Parameter(name="--set")] = (),
     preset: str = "",
     split: str = "group",
-    seeds: int = 1,
-    epochs_cap: int = 0,
+    seeds: Seeds = 1,
+    epochs_cap: EpochsCap = 0,
     weights: str = "auto",
     config_id: str | None = None,
     out: Path = Path("runs/sweeps"),
@@ -175,6 +180,7 @@ def sweep(
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:
         raise ConfigError(f"--set names {repeated} twice; give all its values at once, separated by commas")
+    require_folder(out, "results")
     keep_memory()
     result = spectro.sweep(
         data,

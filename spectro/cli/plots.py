@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import spectro
 from spectro.cli.app import Json, Several, command, interval, put_json, put_table
 from spectro.cli.data import feature_config
+from spectro.cli.outputs import CURVE_COLUMNS, require_file, require_folder
 from spectro.core.config import ModelConfig
 
 
@@ -27,7 +28,8 @@ def run(run: Path, /, *, out: Path | None = None, format: Literal["svg", "png"] 
     format
         Format of the files.
     """
-    for path in spectro.draw_run(run, out or run / "plots", kind=format):
+    folder = require_folder(out or run / "plots", "results")
+    for path in spectro.draw_run(run, folder, kind=format):
         print(f"wrote {path}")
 
 
@@ -75,6 +77,7 @@ def draw_map(
     config_id
         Which spectrograms, if a data folder holds several configurations.
     """
+    require_file(out, "figure")
     clip_map = spectro.draw_map(
         source,
         out,
@@ -123,6 +126,7 @@ def features(
     config_id
         Whose segments, if data holds several configurations of spectrograms.
     """
+    require_file(out, "figure")
     names = () if "all" in values else values
     config = feature_config(feature, stats_set)
     print(f"wrote {spectro.draw_boxes(data, out, columns=names, feature=feature, config=config, config_id=config_id)}")
@@ -162,6 +166,8 @@ def learning_curve(
     from spectro.experiments.learning_curve import save_curve
     from spectro.plots.learning_curve import draw_learning_curve
 
+    require_file(out, "figure")
+    require_file(out.with_suffix(".csv"), "csv", columns=CURVE_COLUMNS)
     model = ModelConfig(name=backbone)
     curve = spectro.learning_curve(data, split=split, model=model, weights=weights, config_id=config_id)
     figure, table = draw_learning_curve(curve, out), save_curve(curve, out.with_suffix(".csv"))

@@ -13,10 +13,15 @@ from cyclopts import Parameter
 
 import spectro
 from spectro.cli.app import Json, command, complain_of, put_json, put_table
+from spectro.cli.bounds import Device, Overlap, Probability, Start
+from spectro.cli.outputs import PREDICTION_COLUMNS, Kind, require_different, require_file, require_folder
 from spectro.core.errors import ConfigError
 from spectro.core.files import csv_text, write_bytes
+from spectro.core.formatting import defuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spectro.inference.predict import Answer, Predicted
 
 STDOUT = Path("-")
@@ -41,9 +46,9 @@ def predict(
     files: list[Path],
     /,
     *,
-    overlap: float | None = None,
-    min_confidence: float = 0.0,
-    device: str = "auto",
+    overlap: Overlap | None = None,
+    min_confidence: Probability = 0.0,
+    device: Device = "auto",
     as_csv: Output = None,
     as_json: Output = None,
     as_parquet: Output = None,
@@ -74,8 +79,12 @@ def predict(
     as_parquet
         Parquet file to write, with the columns of --csv; needs pyarrow.
     """
-    outputs = [(to_csv, as_csv), (to_json, as_json), (to_parquet, as_parquet)]
-    wanted = [(convert, path) for convert, path in outputs if path is not None]
+    outputs: list[tuple[Kind, Path | None]] = [("csv", as_csv), ("json", as_json), ("parquet", as_parquet)]
+    wanted = [(kind, path) for kind, path in outputs if path is not None]
+    require_different(*(path for _, path in wanted))
+    for kind, path in wanted:
+        if path != STDOUT:
+            require_file(path, kind, columns=PREDICTION_COLUMNS, option=f"--{kind}")
     predicted = spectro.predict(
         run,
         files,
@@ -84,8 +93,8 @@ def predict(
         device=device,
         progress=all(path != STDOUT for _, path in wanted),
     )
-    for convert, path in wanted:
-        write(convert(predicted), path)
+    for kind, path in wanted:
+        write(CONVERT[kind](predicted), path)
     if not wanted:
         rows = [
             (answer.source, label(answer, predicted) or "unsure", f"{answer.probability:.2f}", timeline(answer))
@@ -103,8 +112,8 @@ def explain(
     *,
     out: Path = Path("explained"),
     label: str | None = None,
-    start: float | None = None,
-    device: str = "auto",
+    start: Start | None = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Explain a prediction with Grad-CAM, an occlusion check and audio of the important region.
@@ -128,6 +137,7 @@ def explain(
     """
     from spectro.plots.explanation import save_explanation
 
+    require_folder(out, "results")
     explanation = spectro.explain(run, file, label=label, start=start, device=device)
     figure, *_ = save_explanation(explanation, out)
     if as_json:
@@ -160,12 +170,13 @@ def table(predicted: Predicted) -> tuple[tuple[str, ...], list[Row]]:
 def to_csv(predicted: Predicted) -> bytes:
     """Return predictions as CSV, probabilities with six decimals."""
     columns, rows = table(predicted)
-    return csv_text(columns, [(*row[:3], *(f"{value:.6f}" for value in row[3:])) for row in rows]).encode()
+    cells = [(*map(defuse, row[:3]), *(f"{value:.6f}" for value in row[3:])) for row in rows]
+    return csv_text([defuse(column) for column in columns], cells).encode(errors="backslashreplace")
 
 
 def to_json(predicted: Predicted) -> bytes:
     """Return predictions as JSON."""
-    return (json.dumps(predicted.to_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(predicted.to_dict(), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def to_parquet(predicted: Predicted) -> bytes:
@@ -181,6 +192,10 @@ def to_parquet(predicted: Predicted) -> bytes:
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(arrays, names=columns), buffer)
     return buffer.getvalue()
+
+
+CONVERT: dict[str, Callable[[Predicted], bytes]] = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
+"""How predictions become a file, by its kind."""
 
 
 def write(data: bytes, path: Path) -> None:

@@ -12,7 +12,10 @@ from cyclopts import App, ArgumentCollection, Parameter, Token
 
 import spectro
 from spectro.cli.app import Flag, Json, command, command_line, fields, interval, is_first_process, put_json, put_table
+from spectro.cli.bounds import Seeds, between, require_device
 from spectro.cli.data import feature_config
+from spectro.cli.outputs import require_file, require_folder
+from spectro.cli.stopping import after_stop
 from spectro.core.config import ClassicalConfig, FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.training.presets import PRESETS, settings_of
@@ -62,12 +65,12 @@ def finetune(
     config_id: str | None = None,
     preset: Literal["quick", "standard", "thorough"] = "standard",
     like: Annotated[Path | None, Parameter(name="--from")] = None,
-    seeds: int = 1,
+    seeds: Seeds = 1,
     tensorboard: Flag = False,
     mlflow: Flag = False,
     config: Annotated[FinetuneConfig, fields("Training")] = FinetuneConfig(),  # noqa: B008
     search: Annotated[bool, Parameter(group=CLASSICAL)] = True,
-    search_folds: Annotated[int, Parameter(group=CLASSICAL)] = ClassicalConfig().folds,
+    search_folds: Annotated[int, Parameter(group=CLASSICAL, validator=between(2, 1000))] = ClassicalConfig().folds,
 ) -> None:
     """Fine-tune a pretrained network (first its head, then all layers), or train a model from scratch.
 
@@ -114,19 +117,19 @@ def finetune(
     search_folds
         Number of folds of that cross-validation; no group is in two of them.
     """
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}, but must be at least 1")
+    require_device("--device", config.device)
     network = dataclasses.replace(network, name=model or network.name)
     tracking = [name for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)) if wanted]
     fitting = ClassicalConfig(search=search, folds=search_folds)
     train, settings, default = trainer(network, weights, tracking, config, fitting)
     feature = default if feature == "auto" else feature
-    out = out or Path("runs", f"{network.name}-{split}")
+    out = require_folder(out or Path("runs", f"{network.name}-{split}"), "run")
+    of_seeds = [dataclasses.replace(settings, seed=config.seed + number) for number in range(seeds)]
     runs = [
         train(
             data,
-            out=out / f"seed-{seed}" if seeds > 1 else out,
-            config=dataclasses.replace(settings, seed=seed),
+            out=out / f"seed-{one.seed}" if seeds > 1 else out,
+            config=one,
             feature=feature,
             feature_config=feature_config(feature, stats_set),
             split=split,
@@ -134,7 +137,7 @@ def finetune(
             progress=True,
             command=command_line.get(),
         )
-        for seed in range(config.seed, config.seed + seeds)
+        for one in of_seeds
     ]
     if is_first_process():
         put_runs(runs)
@@ -170,6 +173,7 @@ def trainer(
     if differing:
         option = "--" + differing[0].partition(":")[0].replace("_", "-")
         raise ConfigError(f"{option} is for networks, but '{network.name}' is a classical model; leave it out")
+    after_stop.set("the same command fits this model anew")
     return partial(spectro.train_classical, model=network.name), fitting, "stats"
 
 
@@ -247,7 +251,8 @@ def card(run: Path, /, *, out: Path | None = None, data_licence: str = "") -> No
     """
     from spectro.reports.model_card import save_model_card
 
-    print(f"wrote {save_model_card(run, out=out, data_licence=data_licence)}")
+    path = require_file(out or run / "README.md", "card")
+    print(f"wrote {save_model_card(run, out=path, data_licence=data_licence)}")
 
 
 @command("models push")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spectro.core.errors import RunError
-from spectro.core.predictions import Predictions
+from spectro.core.predictions import VOTES, Predictions
 from spectro.core.runs import Run
 from spectro.core.tables import Subset
 
@@ -20,7 +20,7 @@ def aligned_clips(runs: Sequence[Run], subset: Subset) -> list[Predictions]:
     RunError
         labels, clips or true classes differ between runs, or a run has no predictions of the subset.
     """
-    pooled = [run.clip_predictions(subset) for run in runs]
+    pooled = [own_clips(run, subset) for run in runs]
     first = pooled[0]
     aligned = [first]
     for run, predictions in zip(runs[1:], pooled[1:], strict=True):
@@ -43,6 +43,33 @@ def aligned_segments(runs: Sequence[Run], subset: Subset) -> list[Predictions] |
     aligned = [_reorder(part, parts[0].ids) for part in parts if part is not None and parts[0] is not None]
     complete = [part for part in aligned if part is not None]
     return complete if len(complete) == len(runs) else None
+
+
+def own_clips(run: Run, subset: Subset) -> Predictions:
+    """Return a run's predictions of clips; raises RunError where they are not of the classes that its card lists."""
+    predictions = run.predictions(subset)
+    require_own_labels(run, predictions)
+    return predictions.pool(run.card.vote)
+
+
+def require_own_labels(run: Run, predictions: Predictions) -> None:
+    """Raise RunError where predictions are not of the classes that the run's card lists, or their vote is unknown."""
+    require_vote(run)
+    if predictions.labels != run.card.labels:
+        difference = describe_difference(run.card.labels, predictions.labels)
+        raise RunError(
+            f"{run.card_path} (first) and the predictions beside it (second) have different labels: {difference}; "
+            "make the run again with the command that made it"
+        )
+
+
+def require_vote(run: Run) -> None:
+    """Raise RunError where the card of a run names a vote rule that does not exist."""
+    if run.card.vote not in VOTES:
+        raise RunError(
+            f"{run.card_path} has the vote '{run.card.vote}', but there are only {', '.join(VOTES)}; "
+            "make the run again with the command that made it"
+        )
 
 
 def describe_difference(first: Sequence[str], second: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
-from spectro.core.errors import DataError
-from spectro.core.files import digest, read_document, replacing, verified, write_document
+from spectro.core.errors import DataError, StorageError
+from spectro.core.files import STORAGE, digest, read_document, replacing, verified, write_document
 
 CACHE_VERSION = 1
 
@@ -62,6 +63,8 @@ def write_cached(path: Path, facts: Mapping[str, Any], items: int, blocks: Itera
         the blocks do not hold `items` items together.
     """
     note = path.with_suffix(".json")
+    if note.is_dir():
+        raise StorageError(f"cannot write {note}: {STORAGE[errno.EISDIR]}")
     note.unlink(missing_ok=True)  # the note goes first and comes last: with it the array is known to be whole
     written = 0
     with replacing(path) as temporary, temporary.open("wb") as file:

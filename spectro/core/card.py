@@ -84,6 +84,8 @@ class DataFacts(Record):
     groups: int
     labels: Mapping[str, int]
     """Number of clips of each class."""
+    edited: bool = False
+    """Whether labels, groups or folds in `clips.csv` were edited since rendering."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,8 @@ STORAGE = {
     errno.EROFS: "that file system is read-only; choose another --out",
     errno.EACCES: "you may not write there; choose another --out",
     errno.EPERM: "you may not write there; choose another --out",
+    errno.EISDIR: "a folder is in the place of that file: move it away and repeat the command",
+    errno.ENOTDIR: "a file is in the place of a folder above it: move it away and repeat the command",
     errno.ENAMETOOLONG: "the name is too long for that file system; shorten it",
 }
 """What to do about an error of the file system, by its number."""
@@ -72,15 +74,23 @@ def remove_temporaries(folder: Path) -> int:
     What a process of this machine that still runs is writing is left alone, as is what is younger than a day and comes
     from another machine.
     """
-    removed = 0
-    for here, _, names in os.walk(folder):
-        for name in names:
-            match = TEMPORARY.fullmatch(name)
-            if match and _is_stale(Path(here, name), match["host"], int(match["pid"])):
-                with suppress(OSError):
-                    Path(here, name).unlink()
-                    removed += 1
-    return removed
+    return sum(_remove_if_stale(Path(here, name)) for here, _, names in os.walk(folder) for name in names)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what dead processes left half-written in a folder itself."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            _remove_if_stale(Path(entry.path))
+
+
+def _remove_if_stale(path: Path) -> bool:
+    match = TEMPORARY.fullmatch(path.name)
+    if match and _is_stale(path, match["host"], int(match["pid"])):
+        with suppress(OSError):
+            path.unlink()
+            return True
+    return False
 
 
 def _is_stale(path: Path, host: str, pid: int) -> bool:
@@ -149,11 +159,15 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
             rows = list(reader)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); move it away and repeat the command") from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text; save it again as UTF-8 CSV") from None
     except csv.Error as error:
         raise DataError(f"{path} is not a CSV table ({error}); save it again as UTF-8 CSV") from None
     for number, row in enumerate(rows, start=2):
+        if any("\0" in value for value in row.values() if isinstance(value, str)):
+            raise DataError(f"{path} line {number} holds NUL bytes: it is damaged; restore it from a copy")
         if None in row:
             raise DataError(f"{path} line {number} has more values than the header; quote values that hold commas")
     return rows
@@ -170,6 +184,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def write_document(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
     """Write JSON values with the format that they have, its version and a checksum over them."""
+    _remove_leftovers(path.parent)
     head = {"format": f"spectro-{kind}", "version": version, "checksum": _checksum(values)}
     write_text(path, json.dumps({**head, **values}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -190,6 +205,8 @@ def read_document(
         raise error(f"{path} does not exist; {remedy}") from None
     except IsADirectoryError:
         raise error(f"{path} is a folder, not a file; {remedy}") from None
+    except OSError as fault:
+        raise error(f"{path} cannot be read ({fault.strerror}); {remedy}") from None
     except (ValueError, RecursionError) as fault:
         raise error(f"{path} is damaged ({fault}); {remedy}") from None
     if not isinstance(values, dict) or values.get("format") != f"spectro-{kind}":

@@ -116,10 +116,19 @@ class Run:
         try:
             whole = verified(path, expected)
         except OSError as error:
+            if self._was_replaced():
+                raise RunError(f"{self.path} was made again by another process meanwhile; repeat the command") from None
             raise RunError(f"{path} cannot be read ({error.strerror}); {REMEDY}") from None
         if not whole:
             raise RunError(f"{path} is damaged (its checksum is not the one in card.json); {REMEDY}")
         return path
+
+    def _was_replaced(self) -> bool:
+        """Tell whether the card on the disk is no longer the one that was read."""
+        try:
+            return Run(self.path).card != self.card
+        except RunError:
+            return False
 
     def members(self) -> tuple[Run, ...]:
         """Return the runs that an ensemble combines; none for a single model."""

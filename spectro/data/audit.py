@@ -20,7 +20,10 @@ from spectro.core.tables import Clip, Split
 from spectro.data.acoustic_fingerprint import Fingerprint, find_duplicates, fingerprint_one
 from spectro.data.engines import ClipTask, Failed
 from spectro.data.engines import local as engine
+from spectro.data.ownership import clear_dead
+from spectro.data.source import require_file
 from spectro.data.splits import leaking_groups
+from spectro.data.tables import require_tables
 
 AUDIT_VERSION = 1
 COLUMNS = (
@@ -177,6 +180,7 @@ def audit(data: DataFolder | Path | str, *, split: str | None = None, workers: i
     """
     data = DataFolder.open(data)
     root = data.source_root()
+    require_tables(data)
     assigned = None if split is None else data.split(split)
     failed = {failure.path: failure.message for failure in data.failed}
     clips = {clip.id: clip for clip in data.usable}
@@ -189,6 +193,7 @@ def audit(data: DataFolder | Path | str, *, split: str | None = None, workers: i
         labels=dict(sorted(Counter(clip.label for clip in clips.values()).items())),
         unread=failed | unread,
     )
+    clear_dead(data.path)
     rows = ([getattr(pair, column) for column in COLUMNS] for pair in result.pairs)
     write_csv(data.audit_path.with_suffix(".csv"), COLUMNS, rows)
     write_document(data.audit_path, "audit", AUDIT_VERSION, result.summary().to_dict())
@@ -261,6 +266,7 @@ def compare(
 
 def fingerprint_clip(job: FingerprintJob, task: ClipTask) -> PackedFingerprint:
     """Return the fingerprint of one clip; raises AudioError when it cannot be decoded."""
+    require_file(Path(job.root) / task.clip)
     one = fingerprint_one(Path(job.root) / task.clip)
     packed = io.BytesIO()
     np.savez(packed, hashes=one.hashes, frames=one.frames, outline=one.outline.astype(np.float16))

@@ -18,6 +18,8 @@ from spectro.core.tables import Failure, write_failures
 from spectro.data.engines import ClipTask, Done
 from spectro.data.engines import local as engine
 from spectro.data.layouts import scan
+from spectro.data.ownership import require_own_table
+from spectro.data.source import require_file
 
 SILENT = 1e-4  # highest sample of a silent file: -80 dB of full scale
 FULL_SCALE = 0.999
@@ -127,9 +129,11 @@ def check_audio(
     Raises
     ------
     DataError
-        the source is not laid out that way.
+        the source is not laid out that way, or `bad_files` is there and is another kind of file.
     """
     config = config or SegmentConfig()
+    if bad_files is not None:
+        require_own_table(Path(bad_files))
     listing = scan(source, layout)
     shortest = max(config.min_seconds, config.seconds if config.short == "fail" else 0.0)
     job = CheckJob(root=str(listing.root), min_seconds=shortest)
@@ -162,6 +166,11 @@ def check_one(job: CheckJob, task: ClipTask) -> CheckedClip:
     def add(reason: str, message: str, unusable: bool) -> None:
         findings.append(Finding(path=task.clip, reason=reason, seconds=seconds, message=message, unusable=unusable))
 
+    try:
+        require_file(path)
+    except AudioError as error:
+        add(error.reason, str(error), True)
+        return CheckedClip(findings=tuple(findings))
     announced = _announced(path)
     try:
         with open_sound(path) as sound:

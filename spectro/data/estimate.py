@@ -18,6 +18,7 @@ from spectro.data.engines import ClipTask, Done, Failed
 from spectro.data.engines import local as engine
 from spectro.data.layouts import scan
 from spectro.data.render import failure_of, leave_out, render_clip
+from spectro.data.source import require_file
 from spectro.data.store import picture_shape, tags
 
 SAMPLE = 8  # clips rendered for the estimate, spread over the source
@@ -121,6 +122,7 @@ def estimate_rendering(
 def read_header(job: HeaderJob, task: ClipTask) -> ClipHeader:
     """Read one clip's header; raises AudioError when it cannot be rendered."""
     path = Path(job.root) / task.clip
+    require_file(path)
     seconds = probe(path).seconds
     return ClipHeader(seconds=seconds, segments=len(file_starts(path, seconds, job.config.segment)))
 

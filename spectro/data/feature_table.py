@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spectro.core.arrays import Floats32
-from spectro.core.errors import ConfigError
+from spectro.core.errors import ConfigError, DataError
 from spectro.core.files import replacing, write_csv
 from spectro.core.tables import Segment
 
@@ -34,7 +35,10 @@ def write_feature_table(path: Path, segments: Sequence[Segment], columns: Sequen
     ------
     ConfigError
         Parquet is wanted and pyarrow is not installed.
+    DataError
+        the file is there, and is no table of features.
     """
+    _require_own(path)
     if path.suffix == ".parquet":
         _write_parquet(path, segments, columns, values)
         return
@@ -43,6 +47,18 @@ def write_feature_table(path: Path, segments: Sequence[Segment], columns: Sequen
         for one, row in zip(segments, values, strict=True)
     )
     write_csv(path, (*KEYS, *columns), rows)
+
+
+def _require_own(path: Path) -> None:
+    if not os.path.lexists(path):
+        return
+    begin = b"PAR1" if path.suffix == ".parquet" else ",".join(KEYS).encode()
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(len(begin))
+    if head != begin:
+        raise DataError(f"{path} is there, and is not a table of features; remove it, or write another file")
 
 
 def _write_parquet(path: Path, segments: Sequence[Segment], columns: Sequence[str], values: Floats32) -> None:

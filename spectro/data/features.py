@@ -2,90 +2,48 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
 from spectro.audio.features import FEATURES
-from spectro.audio.segment import iter_segments
 from spectro.core.arrays import Floats32
-from spectro.core.card import FeatureFacts
-from spectro.core.config import Config, SegmentConfig
+from spectro.core.config import Config
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import AudioError, ConfigError, DataError
-from spectro.core.files import digest, digest_text, read_csv, read_document, replacing, write_csv, write_document
+from spectro.core.files import digest_text, read_document, write_document
 from spectro.core.records import Record
 from spectro.core.tables import Failure, Segment, write_failures
 from spectro.data.engines import Failed
 from spectro.data.engines import local as engine
+from spectro.data.extraction import Extraction as Extraction  # with these two, all of features is here
+from spectro.data.extraction import extract_clip as extract_clip
+from spectro.data.feature_array import (
+    Entry,
+    appending,
+    make_array,
+    open_array,
+    read_journal,
+    renew_array,
+    verify_rows,
+    write_journal,
+    write_rows,
+)
 from spectro.data.feature_table import write_feature_table
+from spectro.data.ownership import clear_dead
 from spectro.data.render import failure_of
-from spectro.data.store import map_array, open_store, source_stamp
+from spectro.data.source import signature, source_stamp
+from spectro.data.storage import held
+from spectro.data.store import open_store
 
-NOTE_VERSION = 1
-JOURNAL = ("clip", "stamp")
+NOTE_VERSION = 2
+PATIENCE = 600.0
+"""Longest time to wait for another process that computes the same feature, in seconds."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Extraction:
-    """Everything that decides what is computed: the feature, its settings, and how clips are cut."""
-
-    feature: str
-    """A name in `FEATURES`."""
-    config: Config
-    """Its settings, of the class that `FEATURES` names."""
-    segment: SegmentConfig
-    """How clips are cut."""
-
-    def __post_init__(self) -> None:
-        wanted = FEATURES[self.feature].config
-        if not isinstance(self.config, wanted):
-            raise ConfigError(f"'{self.feature}' takes a {wanted.__name__}, not a {type(self.config).__name__}")
-
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate that audio is resampled to, in Hz."""
-        return int(self.to_dict()[self.feature]["sample_rate"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, as a card keeps them: `{<feature>: ..., "segment": ...}`."""
-        return {self.feature: self.config.to_dict(), "segment": self.segment.to_dict()}
-
-    @classmethod
-    def from_dict(cls, feature: str, values: Mapping[str, Any]) -> Extraction:
-        """Build from the feature's name and what `to_dict` returned; raises ConfigError where they do not fit."""
-        missing = next((key for key in (feature, "segment") if key not in values), None)
-        if missing is not None:
-            raise ConfigError(f"the settings of feature '{feature}' lack '{missing}'")
-        config = FEATURES[feature].config.from_dict(values[feature])
-        return cls(feature=feature, config=config, segment=SegmentConfig.from_dict(values["segment"]))
-
-    @classmethod
-    def of(cls, facts: FeatureFacts) -> Extraction:
-        """Return the extraction that a card describes; raises ConfigError where its settings do not fit."""
-        return cls.from_dict(facts.name, facts.config)
-
-    def config_id(self) -> str:
-        """Return 12 hexadecimal digits that change when any setting does."""
-        text = json.dumps({"Extraction": self.to_dict()}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def compute(self, samples: Floats32) -> Floats32:
-        """Return the feature of one segment's samples, the same to the bit in every process of this machine."""
-        with threadpool_limits(limits=1, user_api="blas"):  # sums shared between threads are rounded differently
-            return FEATURES[self.feature].function(samples, self.config)
-
-    def silence(self) -> Floats32:
-        """Return the feature of a silent segment: its shape is that of every other."""
-        return self.compute(np.zeros(round(self.segment.seconds * self.sample_rate), np.float32))
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +60,10 @@ class FeatureStore:
     """The segments that have it, in the order of the spectrograms."""
     rows: tuple[int, ...]
     """Index of each of them in `values.npy`."""
+    array: Floats32 = field(repr=False, compare=False)
+    """`values.npy`, memory-mapped when it was verified."""
+    content: str
+    """Hash of the clips' files and values."""
 
     @cached_property
     def config_id(self) -> str:
@@ -116,12 +78,11 @@ class FeatureStore:
         array
             `[items, bands, frames]` or `[items, values]`.
         """
-        array: Floats32 = np.load(self.path / "values.npy", mmap_mode="r", allow_pickle=False)
-        return array if len(self.rows) == len(array) else array[list(self.rows)]
+        return self.array if len(self.rows) == len(self.array) else self.array[list(self.rows)]
 
     def digest(self) -> str:
-        """Hash what the values depend on: the settings, the clips, and size and time of their files."""
-        return digest_text(self.config_id, digest(self.path / "done.csv"))
+        """Hash the settings, the content of the clips' files, and the values."""
+        return digest_text(self.config_id, self.content)
 
     def export(self, path: Path | str) -> Path:
         """Write a vector feature as a table: segment, clip, label, group, start, and one named column per value.
@@ -200,7 +161,11 @@ class ExtractedClip(Record):
     """A clip whose values are in the array."""
 
     stamp: str
-    """State of its file, as `source_stamp` returns it."""
+    """Size and checksum of its file, as `source_stamp` returns them."""
+    signature: str
+    """What the file system knew of its file, as `signature` returns it."""
+    checksum: str
+    """Checksum of its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,95 +216,114 @@ def extract(
         the feature is unknown, or the settings are another feature's.
     DataError
         the source is gone, or not one clip could be read.
+    BusyError
+        another process is still computing this feature.
+    StorageError
+        the disk is full, failing or read-only.
     """
     data = DataFolder.open(data)
     store = open_store(data, config_id)
     extraction = Extraction(feature=feature, config=config or FEATURES[feature].config(), segment=store.config.segment)
     root, folder = data.source_root(), data.feature_path(feature, extraction.config_id())
-    columns = _prepare(folder, extraction, store.segments)
     tasks = _tasks(store.segments)
-    done = _read_journal(folder)
-    todo = [task for task in tasks if done.get(task.clip) != (_stamp(root / task.clip) or "gone")]
-    job = ExtractJob(root=str(root), values=str(folder / "values.npy"), feature=feature, settings=extraction.to_dict())
-    failed = _compute(job, todo, folder, done, workers, progress)
-    write_failures(folder / "failed.csv", failed)
+    note = _note(extraction, store.segments)
+    state, made = _State.read(folder, note, tasks, root), 0
+    failed: tuple[Failure, ...] = ()
+    if state.array is None or state.todo:
+        with held(folder, wait=PATIENCE):
+            state = _State.read(folder, note, tasks, root)  # another process may have computed it meanwhile
+            made = len(state.todo)
+            state, failed = _compute(state, folder, note, tasks, root, workers, progress)
     if len(failed) == len(tasks):
         raise DataError(f"'{feature}' could be computed for no clip: {failed[0].message}")
+    assert state.array is not None  # it was computed
     lost = {failure.path for failure in failed}
     rows = tuple(row for row, segment in enumerate(store.segments) if segment.clip.id not in lost)
-    segments = tuple(store.segments[row] for row in rows)
-    values = FeatureStore(path=folder, extraction=extraction, columns=columns, segments=segments, rows=rows)
-    made, reused = len(todo) - len(failed), len(tasks) - len(todo)
-    return Extracted(store=values, made=made, reused=reused, failed=failed)
-
-
-def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[float, Floats32]]:
-    """Yield the feature of each segment of one audio file; extraction and prediction both call this and nothing else.
-
-    Parameters
-    ----------
-    path
-        The audio file.
-    extraction
-        What to compute.
-
-    Yields
-    ------
-    start, values
-        Start in seconds, and `[bands, frames]` or `[values]`.
-
-    Raises
-    ------
-    AudioError
-        the file cannot be used, or is silent from start to end; possibly after some segments.
-    """
-    sounding = False
-    for start, samples in iter_segments(Path(path), extraction.sample_rate, extraction.segment):
-        sounding = sounding or bool(samples.any())
-        yield start, extraction.compute(samples)
-    if not sounding:
-        raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
+    values = FeatureStore(
+        path=folder,
+        extraction=extraction,
+        columns=note.columns,
+        segments=tuple(store.segments[row] for row in rows),
+        rows=rows,
+        array=state.array,
+        content=state.content(lost),
+    )
+    return Extracted(store=values, made=made - len(failed), reused=len(tasks) - made, failed=failed)
 
 
 def extract_one(job: ExtractJob, task: ExtractTask) -> ExtractedClip:
     """Compute one clip's segments and put them into their rows of the array; raises AudioError when it cannot."""
     path = Path(job.root) / task.clip
-    stamp = _stamp(path)
-    computed = dict(extract_clip(path, job.extraction))
+    stamp, seen = source_stamp(path), signature(path)
+    computed = {start: values.copy() for start, values in extract_clip(path, job.extraction)}
     if tuple(computed) != task.starts:
         raise AudioError("changed", f"{path} has other segments than when it was rendered; render again")
-    values = np.load(job.values, mmap_mode="r+", allow_pickle=False)
-    for row, start in zip(task.rows, task.starts, strict=True):
-        values[row] = computed[start]
-    values.flush()
-    return ExtractedClip(stamp=stamp)
+    checksum = write_rows(Path(job.values), task.rows, list(computed.values()))
+    return ExtractedClip(stamp=stamp, signature=seen, checksum=checksum)
 
 
-def _prepare(folder: Path, extraction: Extraction, segments: Sequence[Segment]) -> tuple[str, ...]:
-    """Make the empty array and journal, unless they are there for just these segments; return the columns."""
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """What is there of a feature, and what must be computed."""
+
+    array: Floats32 | None
+    """None where there is none for just these segments."""
+    journal: dict[str, Entry]
+    """The clips whose values are right."""
+    todo: tuple[ExtractTask, ...]
+    damaged: bool
+    """Whether values in the array are no longer those that were written."""
+
+    @classmethod
+    def read(cls, folder: Path, note: FeatureNote, tasks: Sequence[ExtractTask], root: Path) -> _State:
+        path = folder / "values.npy"
+        array = open_array(path, note.shape) if _read_note(folder / "config.json") == note else None
+        if array is None:
+            return cls(array=None, journal={}, todo=tuple(tasks), damaged=False)
+        journal = read_journal(folder / "done.csv")
+        damaged = verify_rows(path, array, {task.clip: task.rows for task in tasks}, journal)
+        fresh = {
+            task.clip: entry
+            for task in tasks
+            if task.clip not in damaged
+            and (entry := journal.get(task.clip))
+            and (entry := _still_of(root / task.clip, entry))
+        }
+        todo = tuple(task for task in tasks if task.clip not in fresh)
+        return cls(array=array, journal=fresh, todo=todo, damaged=bool(damaged))
+
+    def content(self, lost: set[str]) -> str:
+        """Hash the files and values of all clips that have values."""
+        entries = sorted((clip, entry) for clip, entry in self.journal.items() if clip not in lost)
+        return digest_text(*(f"{clip}\t{entry.stamp}\t{entry.checksum}" for clip, entry in entries))
+
+
+def _note(extraction: Extraction, segments: Sequence[Segment]) -> FeatureNote:
     shape = extraction.silence().shape
-    note = FeatureNote(
+    return FeatureNote(
         feature=extraction.feature,
         settings=extraction.to_dict(),
         shape=(len(segments), *shape),
         columns=FEATURES[extraction.feature].columns(extraction.config, shape[0]),
         segments=digest_text(*(segment.id for segment in segments)),
     )
-    path, values = folder / "config.json", folder / "values.npy"
-    if _read_note(path) == note and map_array(values, note.shape, np.float32) is not None:
-        return note.columns
-    path.unlink(missing_ok=True)
-    with replacing(values) as temporary:
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=note.shape).flush()
-    write_csv(folder / "done.csv", JOURNAL, [])
-    write_document(path, "features", NOTE_VERSION, note.to_dict())
-    return note.columns
 
 
 def _read_note(path: Path) -> FeatureNote | None:
     try:
         return FeatureNote.from_dict(read_document(path, "features", NOTE_VERSION, remedy="it is made again"))
-    except (DataError, ConfigError):
+    except (DataError, ConfigError, OSError):
+        return None
+
+
+def _still_of(path: Path, entry: Entry) -> Entry | None:
+    """Return the entry of a clip if its file is still the same, by what the file system knows or by its content."""
+    try:
+        seen = signature(path)
+        if seen and seen == entry.signature:
+            return entry
+        return replace(entry, signature=seen) if source_stamp(path) == entry.stamp else None
+    except (AudioError, OSError):
         return None
 
 
@@ -354,40 +338,51 @@ def _tasks(segments: Sequence[Segment]) -> list[ExtractTask]:
     ]
 
 
-def _read_journal(folder: Path) -> dict[str, str]:
-    """Return the stamp of each clip that is done; nothing where the journal is damaged: all is computed again."""
-    try:
-        return {row["clip"]: row["stamp"] for row in read_csv(folder / "done.csv", JOURNAL)}
-    except DataError:
-        return {}
-
-
 def _compute(
-    job: ExtractJob, tasks: Sequence[ExtractTask], folder: Path, done: dict[str, str], workers: int, progress: bool
-) -> tuple[Failure, ...]:
-    """Compute clips, noting each one that is done; return the failures, in order of id."""
-    if not tasks:
-        return ()
-    path, failed = folder / "done.csv", []
-    write_csv(path, JOURNAL, done.items())  # whole lines only: a killed run may have left half a line at its end
-    outcomes = engine.run(extract_one, job, tasks, workers=workers)
-    with path.open("a", encoding="utf-8", newline="") as file:
-        journal = csv.writer(file, lineterminator="\n")
-        for task, outcome in engine.show_progress(outcomes, len(tasks), "features", progress):
-            done.pop(task.clip, None)
+    state: _State,
+    folder: Path,
+    note: FeatureNote,
+    tasks: Sequence[ExtractTask],
+    root: Path,
+    workers: int,
+    progress: bool,
+) -> tuple[_State, tuple[Failure, ...]]:
+    """Compute what must be, noting each clip that is done; return what is there now, and the failures by id."""
+    _prepare(state, folder, note)
+    path, journal, failed = folder / "done.csv", dict(state.journal), []
+    job = ExtractJob(root=str(root), values=str(folder / "values.npy"), feature=note.feature, settings=note.settings)
+    outcomes = engine.run(extract_one, job, state.todo, workers=workers)
+    with appending(path) as appender:
+        for task, outcome in engine.show_progress(outcomes, len(state.todo), "features", progress):
             if isinstance(outcome, Failed):
-                failed.append(failure_of(Path(job.root), task.clip, outcome))
+                failed.append(failure_of(root, task.clip, outcome))
                 continue
-            done[task.clip] = outcome.value.stamp
-            journal.writerow([task.clip, outcome.value.stamp])
-            file.flush()
-    write_csv(path, JOURNAL, sorted(done.items()))  # in an order that does not depend on the workers, for `digest`
-    return tuple(sorted(failed, key=lambda failure: failure.path))
+            done = outcome.value
+            entry = Entry(stamp=done.stamp, signature=done.signature, checksum=done.checksum)
+            journal[task.clip] = entry
+            appender.add(task.clip, entry)
+    write_journal(path, journal)
+    failures = tuple(sorted(failed, key=lambda failure: failure.path))
+    write_failures(folder / "failed.csv", failures)
+    array = open_array(folder / "values.npy", note.shape)
+    return _State(array=array, journal=journal, todo=(), damaged=False), failures
 
 
-def _stamp(path: Path) -> str:
-    """Return the stamp of a source file; nothing when it is gone."""
-    try:
-        return source_stamp(path)
-    except OSError:
-        return ""
+def _prepare(state: _State, folder: Path, note: FeatureNote) -> None:
+    """Make array and journal ready to be written: new ones, or a copy of the array where others may be reading."""
+    path, values = folder / "config.json", folder / "values.npy"
+    clear_dead(folder)
+    if state.array is None:
+        if path.exists() or values.exists():
+            log.warning("%s is damaged, or of other segments: it is computed again", folder)
+        path.unlink(missing_ok=True)
+        make_array(values, note.shape)
+        write_journal(folder / "done.csv", {})
+        write_document(path, "features", NOTE_VERSION, note.to_dict())
+        return
+    if state.damaged:
+        log.warning("%s holds values that are damaged: those of %d clips are computed again", values, len(state.todo))
+    known = read_journal(folder / "done.csv")
+    if any(task.clip in known for task in state.todo):
+        renew_array(values)
+    write_journal(folder / "done.csv", state.journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from spectro.core.arrays import Image, Items
 from spectro.core.config import require
@@ -18,10 +20,12 @@ from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError
 from spectro.core.files import replacing
 from spectro.core.tables import Segment
-from spectro.data.store import Store, open_store
+from spectro.data import png
+from spectro.data.store import open_store, picture_shape
 
 Change = Callable[[Image, Items], Image]
 
+MARK = "spectro contact sheet"
 WIDTH = 240  # pixels of one spectrogram
 GAP = 8
 TITLE, CAPTION = 16, 10  # sizes of type, in pixels
@@ -65,28 +69,41 @@ def contact_sheet(
     ConfigError
         `per_class` is less than 1.
     DataError
-        there are no spectrograms, or one is missing or damaged.
+        there are no spectrograms, one is missing or damaged, or `out` is there and is another kind of file.
     """
     require(per_class >= 1, f"per_class is {per_class}, but must be at least 1")
+    path = Path(out)
+    _require_own(path)
     store = open_store(data, config_id)
     by_class: defaultdict[str, list[int]] = defaultdict(list)
     for item, segment in enumerate(store.segments):
         by_class[segment.clip.label].append(item)
-    bands, frames = store.config.mel.n_mels, _read(store, store.segments[0]).shape[1]
+    bands, frames = store.config.mel.n_mels, picture_shape(store.config)[1]
     cell = (WIDTH, max(32, round(WIDTH * bands / frames)))
     strips = []
     for label, items in sorted(by_class.items()):
         chosen = _varied(store.segments, items, seed)[:per_class]
-        images = np.stack([_read(store, store.segments[item]) for item in chosen])
+        images = np.stack([store.read(store.segments[item]) for item in chosen])
         captions = [store.segments[item].id for item in chosen]
         strips.append(_strip(f"{label}   {len(items)} segments", images, captions, cell, per_class))
         if augment is not None:
             changed = augment(images, np.array(chosen))
             strips.append(_strip("", changed, ["as training sees it"] * len(chosen), cell, per_class))
-    path = Path(out)
     with replacing(path) as temporary:
-        _stack(strips).save(temporary, format="PNG")
+        _stack(strips).save(temporary, format="PNG", pnginfo=_mark())
     return path
+
+
+def _mark() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", MARK)
+    return info
+
+
+def _require_own(path: Path) -> None:
+    """Raise DataError where a file to be written is there and is no contact sheet."""
+    if os.path.lexists(path) and MARK.encode() not in (png.read(path) or b"")[:4096]:
+        raise DataError(f"{path} is there, and is not a contact sheet; remove it, or write another file")
 
 
 def _varied(segments: Sequence[Segment], items: Sequence[int], seed: int) -> list[int]:
@@ -100,15 +117,6 @@ def _varied(segments: Sequence[Segment], items: Sequence[int], seed: int) -> lis
 
 def _hash(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}\t{name}".encode()).digest()
-
-
-def _read(store: Store, segment: Segment) -> Image:
-    path = store.picture_path(segment)
-    try:
-        with Pillow.open(path) as file:
-            return np.asarray(file)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read ({error}); run `spectro render` again, it repairs only that") from None
 
 
 def _strip(title: str, images: Image, captions: Sequence[str], cell: tuple[int, int], per_class: int) -> Pillow.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,18 @@ from spectro.core.arrays import Image
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder, Source
 from spectro.core.errors import AudioError, DataError
-from spectro.core.files import SUFFIX, read_csv
+from spectro.core.files import read_csv
 from spectro.core.records import Record
 from spectro.core.tables import Clip, Failure, Segment
 from spectro.data import png
 from spectro.data.engines import ClipTask, Done, Failed
 from spectro.data.engines import local as engine
 from spectro.data.layouts import Scan, scan
-from spectro.data.store import Store, fresh, open_store, picture_path, source_stamp, tags
+from spectro.data.ownership import claim, remove_dead, require_own
+from spectro.data.source import require_file, source_stamp
+from spectro.data.storage import held
+from spectro.data.store import Store, fresh, open_store, picture_path, picture_shape, tags
+from spectro.data.tables import complete, keep_edits, write_tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,8 @@ class RenderedClip(Record):
     """Start of each segment, in seconds."""
     made: int
     """Spectrograms rendered now."""
+    stamp: str
+    """Size and checksum of its file, as `source_stamp` returns them."""
 
 
 def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float, Image]]:
@@ -145,9 +152,14 @@ def render(
     Raises
     ------
     DataError
-        the source is not laid out that way, `out` belongs to another source, or not one clip could be rendered.
+        the source is not laid out that way, `out` belongs to another source or holds something else, or not one clip
+        could be rendered.
     AudioError
         a clip cannot be rendered, with `strict`.
+    BusyError
+        another process renders into `out`.
+    StorageError
+        the disk is full, failing or read-only.
     """
     listing = leave_out(scan(source, layout), exclude)
     return render_scan(listing, out=out, config=config, workers=workers, strict=strict, progress=progress)
@@ -161,11 +173,29 @@ def render_scan(
     workers: int = 0,
     strict: bool = False,
     progress: bool = False,
+    edited: bool = False,
 ) -> Rendering:
-    """Render clips that are known already: `render` without reading a layout."""
-    config = config or RenderConfig()
-    data = DataFolder(Path(out))
-    _claim(data, listing)
+    """Render clips that are known already: `render` without reading a layout.
+
+    Parameters
+    ----------
+    listing
+        The clips.
+    out, config, workers, strict, progress
+        What `render` takes.
+    edited
+        Whether labels, groups or folds of the clips were edited by hand.
+    """
+    config, data = config or RenderConfig(), DataFolder(Path(out))
+    require_own(data.path)
+    with held(data.path):
+        return _render_into(data, listing, config, workers, strict, progress, edited)
+
+
+def _render_into(
+    data: DataFolder, listing: Scan, config: RenderConfig, workers: int, strict: bool, progress: bool, edited: bool
+) -> Rendering:
+    claim(data, Source(layout=listing.layout, root=str(listing.root)))
     data.write_config(config)
     rendered: dict[str, RenderedClip] = {}
     failed: dict[str, Failure] = {}
@@ -179,15 +209,17 @@ def render_scan(
             raise AudioError(outcome.reason, failure_of(listing.root, task.clip, outcome).message)
         else:
             failed[task.clip] = failure_of(listing.root, task.clip, outcome)
-    clips = tuple(replace(clip, seconds=(rendered.get(clip.id) or failed[clip.id]).seconds) for clip in listing.clips)
-    failures = tuple(failed[clip.id] for clip in clips if clip.id in failed)
-    data.write_failures(failures)
+    source = tuple(replace(clip, seconds=(rendered.get(clip.id) or failed[clip.id]).seconds) for clip in listing.clips)
+    failures = tuple(failed[clip.id] for clip in source if clip.id in failed)
     if not rendered:
+        data.write_failures(failures)
         first = failures[0].message
-        raise DataError(f"none of {len(clips)} clips could be rendered: {first} (all in {data.failed_path})")
-    data.write_clips(clips)
-    _remove_temporaries(data.path)
-    data.write_segments(config, tuple(_segments(clips, rendered, config)))
+        raise DataError(f"none of {len(source)} clips could be rendered: {first} (all in {data.failed_path})")
+    clips = keep_edits(data, source)
+    write_tables(data, clips, failures, source=source, edited=edited)
+    remove_dead(data.path, data.rendered_path(config))
+    stamps = {clip.id: rendered[clip.id].stamp for clip in clips if clip.id in rendered}
+    complete(data, config, tuple(_segments(clips, rendered, config)), stamps)
     made = sum(clip.made for clip in rendered.values())
     store = open_store(data.path, config.config_id())
     return Rendering(data=data.path, store=store, made=made, reused=len(store.segments) - made, failed=failures)
@@ -209,10 +241,12 @@ def leave_out(listing: Scan, exclude: Path | str | None) -> Scan:
 def render_one(job: RenderJob, task: ClipTask) -> RenderedClip:
     """Render what is missing of one clip; raises AudioError, having removed its spectrograms, when it cannot be."""
     target = _ClipTarget(job=job, clip=task.clip)
+    require_file(target.path)
     seconds = probe(target.path).seconds
     expected = file_starts(target.path, seconds, job.config.segment)
+    target.require_names(expected)
     if all(map(target.fresh, expected)):
-        return RenderedClip(seconds=seconds, starts=tuple(expected), made=0)
+        return RenderedClip(seconds=seconds, starts=tuple(expected), made=0, stamp=target.stamp)
     starts: list[float] = []
     made = 0
     try:
@@ -225,7 +259,7 @@ def render_one(job: RenderJob, task: ClipTask) -> RenderedClip:
         for start in starts:
             target.png_path(start).unlink(missing_ok=True)
         raise
-    return RenderedClip(seconds=seconds, starts=tuple(starts), made=made)
+    return RenderedClip(seconds=seconds, starts=tuple(starts), made=made, stamp=target.stamp)
 
 
 def failure_of(root: Path, clip: str, failed: Failed) -> Failure:
@@ -244,6 +278,7 @@ def failure_of(root: Path, clip: str, failed: Failed) -> Failure:
     if failed.reason == "crashed":  # its header is not read here, which could take this process down too
         return Failure(path=clip, reason=failed.reason, seconds=0.0, message=f"{path}: {failed.message}")
     try:
+        require_file(path)
         seconds = probe(path).seconds
     except AudioError:
         seconds = 0.0
@@ -272,7 +307,17 @@ class _ClipTarget:
         return tags(self.job.config, self._segment(start), self.stamp)
 
     def fresh(self, start: float) -> bool:
-        return fresh(self.png_path(start), self.tags(start))
+        return fresh(self.png_path(start), self.tags(start), picture_shape(self.job.config))
+
+    def require_names(self, starts: Sequence[float]) -> None:
+        """Raise AudioError where the clip's name, with a start behind it, is too long for the file system."""
+        try:
+            os.lstat(self.png_path(starts[-1]))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                size = len(os.fsencode(self.path.name))
+                message = f"{self.path} has a name of {size} bytes, too long for its spectrograms; shorten it"
+                raise AudioError("name-too-long", message) from None
 
     def _segment(self, start: float) -> Segment:
         clip = Clip(id=self.clip, label="", group="")
@@ -292,25 +337,3 @@ def _segments(clips: Sequence[Clip], rendered: dict[str, RenderedClip], config: 
     for clip in clips:
         for start in rendered[clip.id].starts if clip.id in rendered else ():
             yield Segment(clip=clip, start=start, seconds=config.segment.seconds)
-
-
-def _claim(data: DataFolder, listing: Scan) -> None:
-    """Note in the data folder where it is rendered from; raise DataError when it is from elsewhere."""
-    if data.path.exists() and not data.path.is_dir():
-        raise DataError(f"{data.path} is a file; --out must be a folder")
-    source, known = Source(layout=listing.layout, root=str(listing.root)), data.source
-    if known is None:
-        data.write_source(source)
-    elif known != source:
-        raise DataError(
-            f"{data.path} was rendered from {known.root} (layout {known.layout}), not from {source.root} "
-            f"(layout {source.layout}); choose another --out, or remove that folder"
-        )
-
-
-def _remove_temporaries(folder: Path) -> None:
-    """Remove what killed runs left half-written; finished spectrograms are never removed."""
-    for here, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith(".") and name.endswith(SUFFIX):
-                Path(here, name).unlink(missing_ok=True)

@@ -61,7 +61,8 @@ def rerender(
     # The clips that have spectrograms, not those of the source: some of these may have been left out on purpose.
     clips = tuple(dict.fromkeys(segment.clip for segment in store.segments))
     listing = Scan(root=root, clips=clips, layout=source.layout)
-    rendering = render_scan(listing, out=data.variant(config).path, config=config, workers=workers, progress=progress)
+    out = data.variant(config).path
+    rendering = render_scan(listing, out=out, config=config, workers=workers, progress=progress, edited=store.edited)
     _split_alike(DataFolder(rendering.data), chosen)
     return rendering
 

@@ -10,8 +10,10 @@ from spectro.core.config import SplitConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError, LeakError
 from spectro.core.tables import SUBSETS, Clip, Split, SplitStatistics, Subset
+from spectro.data.ownership import clear_dead
 from spectro.data.store import open_store
 from spectro.data.stratify import assign_groups, imbalance
+from spectro.data.tables import require_tables
 
 OFFICIAL: dict[str, Subset] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -47,6 +49,7 @@ def split(
         a class has too few groups to be in both training and test set, or there are no official folds.
     """
     data, config = DataFolder.open(data), config or SplitConfig()
+    require_tables(data)
     usable = {clip.id: clip for clip in data.usable}
     if config.by == "official":
         splits = _official(usable, config, name or "official")
@@ -55,6 +58,7 @@ def split(
         splits = assign(segments, config, name or config.by)
     else:
         splits = assign(usable, config, name or config.by)
+    clear_dead(data.splits_path)
     for one in splits:
         data.write_split(one)
     return splits

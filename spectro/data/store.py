@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
+import xxhash
 
 from spectro.core.arrays import Image
+from spectro.core.caches import open_cached, write_cached
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import DataError
-from spectro.core.files import digest_text, read_document, replacing, write_document
+from spectro.core.errors import DataError, StorageError
+from spectro.core.files import digest_text, read_document, write_document
 from spectro.core.tables import Segment
 from spectro.data import png
+from spectro.data.ownership import clear_dead
+from spectro.data.source import signature
+from spectro.data.storage import PATIENCE, held
+from spectro.data.tables import read_segments, read_stamps, require_tables
 
-PACKED_VERSION = 1
+PICTURES_VERSION = 1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Store:
-    """The spectrograms of one configuration: `config.json`, `segments.csv`, one PNG per segment, `packed.npy`."""
+    """The spectrograms of one configuration: `config.json`, `segments.csv`, one PNG per segment, `packed.npy`.
+
+    It keeps the generation that it met first: another process may render again meanwhile.
+    """
 
     path: Path
     """Its folder, `DATA/mel-<config id>`."""
@@ -34,6 +44,8 @@ class Store:
     """The settings the spectrograms were rendered with."""
     segments: tuple[Segment, ...]
     """All segments that have a spectrogram, in order of clip id and start."""
+    edited: bool = False
+    """Whether labels, groups or folds in `clips.csv` were edited since rendering."""
 
     @cached_property
     def config_id(self) -> str:
@@ -47,7 +59,7 @@ class Store:
     def spectrograms(self) -> Image:
         """Return all spectrograms as one memory-mapped, read-only array.
 
-        It is packed from the PNGs on first use, and again whenever a PNG is no longer the one that was packed.
+        It is packed from the PNGs on first use, and again when a PNG is no longer the one that was packed.
 
         Returns
         -------
@@ -57,66 +69,109 @@ class Store:
         Raises
         ------
         DataError
-            a PNG is missing, damaged, of another shape, or rendered with other settings.
+            a PNG is missing, damaged, of another shape, or not what `render` made of this segment.
+        BusyError
+            another process renders into the data folder.
+        StorageError
+            the disk is full or failing.
         """
-        digest = self.digest()
-        array = self._packed(digest)
-        if array is None:
-            self._pack()
-            write_document(self._note_path, "packed", PACKED_VERSION, {"digest": digest, "items": len(self.segments)})
-            array = np.load(self._packed_path, mmap_mode="r", allow_pickle=False)
-        return array
+        return self._array
+
+    def is_packed(self) -> bool:
+        """Tell whether the packed array is there, undamaged, and of these spectrograms."""
+        return open_cached(self._packed_path, self._facts()) is not None
 
     def digest(self) -> str:
-        """Hash name, size and time of every PNG: cheap to take, and different as soon as one is written again."""
-        lines = []
-        for segment in self.segments:
-            try:
-                stat = self.picture_path(segment).stat()
-            except OSError:
-                raise self._unusable(segment, "is missing") from None
-            lines.append(f"{segment.id}\t{stat.st_size}\t{stat.st_mtime_ns}")
-        return digest_text(*lines)
+        """Hash the content of every PNG; they are read for that only when one of them changed."""
+        return self._content
+
+    def read(self, segment: Segment) -> Image:
+        """Return one spectrogram `[bands, frames]` from its PNG; raises DataError as `spectrograms` does."""
+        return self._decode(segment, self._bytes(segment))
+
+    @cached_property
+    def _array(self) -> Image:
+        path, facts = self._packed_path, self._facts()
+        array = open_cached(path, facts)
+        if array is None:
+            with held(self.path.parent, wait=PATIENCE):
+                array = open_cached(path, facts)  # another process may have packed it meanwhile
+                if array is None:
+                    clear_dead(self.path)
+                    if path.exists():
+                        log.warning("%s is damaged, or of other spectrograms: it is packed again", path)
+                    array = write_cached(path, facts, len(self.segments), self._blocks())
+        return array
 
     @property
     def _packed_path(self) -> Path:
         return self.path / "packed.npy"
 
-    @property
-    def _note_path(self) -> Path:
-        return self.path / "packed.json"
+    def _facts(self) -> dict[str, str | int]:
+        return {"digest": self.digest(), "config_id": self.config_id, "items": len(self.segments)}
 
-    def _packed(self, digest: str) -> Image | None:
-        """Return the packed array if it is there, whole, and of the PNGs with this digest."""
+    @cached_property
+    def _content(self) -> str:
+        note, signature = self.path / "pictures.json", self._signature()
         try:
-            note = read_document(self._note_path, "packed", PACKED_VERSION, remedy="it is made again")
-        except DataError:
-            return None
-        shape = (len(self.segments), *picture_shape(self.config))
-        return map_array(self._packed_path, shape, np.uint8) if note.get("digest") == digest else None
+            known = read_document(note, "pictures", PICTURES_VERSION, remedy="it is made again")
+        except (DataError, OSError):
+            known = {}
+        if signature and known.get("signature") == signature:
+            return str(known.get("digest"))
+        content = digest_text(*(_line(segment, self._bytes(segment)) for segment in self.segments))
+        if signature and signature == self._signature():
+            clear_dead(self.path)
+            with suppress(StorageError, OSError):  # it only saves reading them all
+                write_document(note, "pictures", PICTURES_VERSION, {"signature": signature, "digest": content})
+        return content
 
-    def _pack(self) -> None:
-        shape = picture_shape(self.config)
-        with replacing(self._packed_path) as temporary:
-            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(len(self.segments), *shape))
-            for item, segment in enumerate(self.segments):
-                array[item] = self._read(segment, shape)
-            array.flush()
-            del array
+    @cached_property
+    def _stamps(self) -> dict[str, str]:
+        return read_stamps(self.path)
 
-    def _read(self, segment: Segment, shape: tuple[int, int]) -> Image:
+    def _signature(self) -> str:
+        """Hash what the file system knows of every PNG; empty where that says nothing of their content."""
+        lines = []
+        for segment in self.segments:
+            try:
+                lines.append(f"{segment.id}\t{signature(self.picture_path(segment))}")
+            except OSError:
+                raise self._unusable(segment, "is missing") from None
+        return "" if any(line.endswith("\t") for line in lines) else digest_text(*lines)
+
+    def _blocks(self) -> Iterator[Image]:
+        """Yield the spectrograms one by one; raises DataError where they are not those of `digest`."""
+        lines = []
+        for segment in self.segments:
+            data = self._bytes(segment)
+            lines.append(_line(segment, data))
+            yield self._decode(segment, data)[None]
+        if digest_text(*lines) != self._content:
+            raise DataError(f"the spectrograms in {self.path} were rendered again meanwhile; repeat the command")
+
+    def _bytes(self, segment: Segment) -> bytes:
+        data = png.read(self.picture_path(segment))
+        if data is None:
+            there = os.path.lexists(self.picture_path(segment))
+            raise self._unusable(segment, "is damaged (not a readable file)" if there else "is missing")
+        return data
+
+    def _decode(self, segment: Segment, data: bytes) -> Image:
+        parsed, shape = png.parse(data), picture_shape(self.config)
+        if parsed is None:
+            raise self._unusable(segment, "is damaged")
+        config_id = parsed.tags.get("config_id")
+        if config_id != self.config_id:
+            raise self._unusable(segment, f"was rendered with other settings (its config_id: {config_id})")
+        if parsed.shape != shape:
+            raise self._unusable(segment, f"measures {parsed.shape}, not {shape}")
+        if parsed.tags != tags(self.config, segment, self._stamps.get(segment.clip.id, "")):
+            raise self._unusable(segment, "is not what was rendered of this segment, or of another version of its clip")
         try:
-            with Pillow.open(self.picture_path(segment)) as file:
-                file.load()
-                text = getattr(file, "text", {})
-                image = np.asarray(file)
-        except (OSError, SyntaxError) as error:
+            return png.decode(parsed)
+        except DataError as error:
             raise self._unusable(segment, f"is damaged ({error})") from None
-        if text.get("config_id") != self.config_id:
-            raise self._unusable(segment, f"was rendered with other settings (its config_id: {text.get('config_id')})")
-        if image.shape != shape:
-            raise self._unusable(segment, f"measures {image.shape}, not {shape}")
-        return image
 
     def _unusable(self, segment: Segment, what: str) -> DataError:
         return DataError(f"{self.picture_path(segment)} {what}; run `spectro render` again, it repairs only that")
@@ -151,7 +206,8 @@ def open_store(data: DataFolder | Path | str, config_id: str | None = None) -> S
         listing = _list_differences(configs)
         raise DataError(f"{data.path} has spectrograms of several settings; choose one by --config-id: {listing}")
     config = configs[config_id or next(iter(configs))]
-    return Store(path=data.rendered_path(config), config=config, segments=data.segments(config))
+    edited, segments = require_tables(data), read_segments(data, config)
+    return Store(path=data.rendered_path(config), config=config, segments=segments, edited=edited)
 
 
 def picture_shape(config: RenderConfig) -> tuple[int, int]:
@@ -180,24 +236,15 @@ def tags(config: RenderConfig, segment: Segment, stamp: str) -> dict[str, str]:
     return _common_tags(config) | {"source": segment.clip.id, "start": f"{segment.start:.4f}", "stamp": stamp}
 
 
-def source_stamp(path: Path) -> str:
-    """Return size and time of a source file, which differ once it was changed; raises OSError when it is gone."""
-    stat = path.stat()
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+def fresh(path: Path, expected: Mapping[str, str], shape: tuple[int, int]) -> bool:
+    """Tell whether a PNG is there, undamaged, of the expected shape, and carries exactly the expected text chunks."""
+    data = png.read(path)
+    parsed = None if data is None else png.parse(data)
+    return parsed is not None and parsed.tags == expected and parsed.shape == shape
 
 
-def fresh(path: Path, expected: Mapping[str, str]) -> bool:
-    """Tell whether a PNG is there, whole, and carries exactly the expected text chunks."""
-    return png.read_tags(path) == expected
-
-
-def map_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any] | None:
-    """Return a memory-mapped, read-only array; None where it is missing, damaged or another one."""
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError):
-        return None
-    return array if array.shape == shape and array.dtype == dtype else None
+def _line(segment: Segment, data: bytes) -> str:
+    return f"{segment.id}\t{xxhash.xxh3_128(data).hexdigest()}"
 
 
 @lru_cache(maxsize=8)

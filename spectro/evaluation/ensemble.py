@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from spectro.core.predictions import VOTES, Predictions
 from spectro.core.runs import Run, environment
 from spectro.core.tables import Subset
 from spectro.evaluation.ensemble_fit import fit_stacking, fit_weights
+from spectro.evaluation.ensemble_folder import replace_ensemble, require_own_folder
 from spectro.evaluation.ensemble_search import choose_combination, double_fault, search_members
 from spectro.inference.combination import combine_predictions, member_weights
 from spectro.inference.temperature import fit_temperature
@@ -82,7 +83,7 @@ def ensemble(
     runs
         At least two runs with the same labels, trained on the same split.
     out
-        Folder of the new run: absent, empty, or that of an earlier ensemble, which is replaced.
+        Folder of the new run: absent, empty, or that of an earlier ensemble, which is replaced as a whole.
     weights
         One weight per run; `"fitted"` (one per run, by log loss on validation), `"per-class"` (one per run and class),
         `"stacked"` (logistic regression on validation), or `"best"` (whichever of these and of the vote rules does best
@@ -104,12 +105,14 @@ def ensemble(
     ------
     RunError
         Runs do not belong together, lack the validation predictions that fitting needs, or would be overwritten.
+    BusyError
+        Another process writes the same ensemble.
     ConfigError
         Weights and vote do not fit each other or the number of runs.
     """
     members = tuple(Run.open(run) for run in runs)
     _check_settings(members, weights, vote)
-    target = _target(Path(out), members)
+    target = require_own_folder(Path(out), members)
     _check_same_split(members)
     subsets = [subset for subset in SUBSETS if subset == "test" or all(run.has_predictions(subset) for run in members)]
     candidates = Candidates(runs=members, clips={subset: aligned_clips(members, subset) for subset in subsets})
@@ -146,22 +149,17 @@ def _card(run: Run, members: Candidates, combination: Combination) -> Card:
 
 
 def _write(run: Run, members: Candidates, card: Card) -> Run:
-    """Write predictions and calibrated card in place of an earlier ensemble; the card last, which completes the run."""
+    """Write predictions and calibrated card in place of an earlier ensemble."""
     assert card.combination is not None
     clips = {subset: combine_predictions(card.combination, parts) for subset, parts in members.clips.items()}
-    files = {run.predictions_path(subset): predictions for subset, predictions in clips.items()}
+    files = {f"predictions-{subset}.npz": predictions for subset, predictions in clips.items()}
     for subset in clips:
-        segments = aligned_segments(members.runs, subset)
-        if segments is not None:
-            files[run.segments_path(subset)] = combine_predictions(card.combination, segments)
+        aligned = aligned_segments(members.runs, subset)
+        if aligned is not None:
+            files[f"segments-{subset}.npz"] = combine_predictions(card.combination, aligned)
     if "val" in clips and (clips["val"].truth >= 0).any():
         card = replace(card, temperature=fit_temperature(clips["val"]))
-    for stale in (run.metrics_path, *run.path.glob("predictions-*.npz"), *run.path.glob("segments-*.npz")):
-        stale.unlink(missing_ok=True)
-    for path, predictions in files.items():
-        predictions.save(path)
-    run.write_card(card)
-    return run
+    return replace_ensemble(run, members.runs, card, files)
 
 
 def _combination(
@@ -201,34 +199,6 @@ def _check_same_split(runs: Sequence[Run]) -> None:
                 f"{runs[0].path} used split '{first.name}' and {run.path} used '{split.name}' with another assignment: "
                 "a clip tested by one may have trained the other; train both on one split"
             )
-
-
-def _target(out: Path, members: Sequence[Run]) -> Run:
-    """Return the run to write; raises RunError when `out` holds anything but an earlier ensemble."""
-    remedy = "give a new folder, or that of an earlier ensemble"
-    place = out.resolve()
-    for member in members:
-        member.leaves()  # raises when an ensemble is a member of itself
-        if any(run.path.resolve() == place for run in _with_members(member)):
-            raise RunError(f"{out} is a member of the ensemble and would be overwritten; {remedy}")
-    run = Run(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return run
-    if not out.is_dir():
-        raise RunError(f"{out} is a file, not a folder; {remedy}")
-    if not run.card_path.exists():
-        kind = "a data folder" if (out / "clips.csv").exists() else "a folder with other files"
-        raise RunError(f"{out} is {kind}, and would be overwritten; {remedy}")
-    if not run.card.is_ensemble:
-        raise RunError(f"{out} is a trained run and would be overwritten; {remedy}")
-    return run
-
-
-def _with_members(run: Run) -> Iterator[Run]:
-    """Yield a run, and the members of an ensemble down to the last."""
-    yield run
-    for member in run.members():
-        yield from _with_members(member)
 
 
 def _double_fault(members: Sequence[Predictions]) -> tuple[tuple[float, ...], ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from spectro.core.alignment import require_own_labels
 from spectro.core.arrays import Floats
-from spectro.core.errors import ConfigError, DataError, RunError
-from spectro.core.files import digest, digest_text, read_document, write_document
+from spectro.core.errors import ConfigError, DataError, RunError, StorageError
+from spectro.core.files import digest_text, read_document, write_document
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
-from spectro.core.tables import Subset
+from spectro.core.tables import SUBSETS, Subset
 from spectro.evaluation import metrics
 from spectro.evaluation.calibration import calibrate, selective_accuracy
 from spectro.evaluation.results import (
@@ -74,30 +76,52 @@ def evaluate(
         `min_confidence` is no probability.
     """
     run = Run.open(run)
-    card = run.card
-    values = _evaluate(
-        run.predictions(subset),
-        vote=card.vote,
-        validation=run.predictions("val") if subset != "val" and run.has_predictions("val") else None,
-        temperature=card.temperature,
-        segments=run.segment_predictions(subset) if card.is_ensemble else None,
-        min_confidence=min_confidence,
-        config=config or BootstrapConfig(),
-    )
-    values = replace(values, run=card.name, subset=subset, split=card.split.title, predictions=_checksum(run, subset))
+    values = _evaluate_run(run, subset, min_confidence, config)
+    if run.metrics_path.is_dir():
+        raise RunError(f"{run.metrics_path} is a folder, but holds the metrics of the run; move it away")
     write_document(run.metrics_path, "metrics", METRICS_VERSION, values.to_dict())
     return values
 
 
+def _evaluate_run(run: Run, subset: Subset, min_confidence: float | None, config: BootstrapConfig | None) -> Metrics:
+    """Evaluate a run and write nothing."""
+    card = run.card
+    validated = subset != "val" and run.has_predictions("val")
+    own = {name: run.predictions(name) for name in (subset, *(("val",) if validated else ()))}
+    segments = run.segment_predictions(subset) if card.is_ensemble else None
+    for predictions in (*own.values(), *([segments] if segments else [])):
+        require_own_labels(run, predictions)
+    values = _evaluate(
+        own[subset],
+        vote=card.vote,
+        validation=own.get("val") if validated else None,
+        temperature=card.temperature,
+        segments=segments,
+        min_confidence=min_confidence,
+        config=config or BootstrapConfig(),
+    )
+    return replace(values, run=card.name, subset=subset, split=card.split.title, predictions=_checksum(run, subset))
+
+
 def read_metrics(run: Run | Path | str) -> Metrics:
-    """Read what `evaluate` wrote; raises RunError when the run was not evaluated or the file is damaged."""
+    """Read what `evaluate` wrote.
+
+    Raises
+    ------
+    RunError
+        the run was not evaluated, or the file is damaged or of other predictions.
+    """
     run = Run.open(run)
     remedy = f"evaluate the run: spectro evaluate {run.path}"
     values = read_document(run.metrics_path, "metrics", METRICS_VERSION, remedy=remedy, error=RunError)
     try:
-        return Metrics.from_dict(values, "metrics")
+        metrics = Metrics.from_dict(values, "metrics")
     except ConfigError as error:
         raise RunError(f"{run.metrics_path}: {error}; {remedy}") from None
+    subset = next((name for name in SUBSETS if name == metrics.subset), None)
+    if subset is None or metrics.predictions != _checksum(run, subset):
+        raise RunError(f"{run.metrics_path} was computed from other predictions; {remedy}")
+    return metrics
 
 
 def load_or_compute(run: Run | Path | str) -> Metrics:
@@ -107,11 +131,15 @@ def load_or_compute(run: Run | Path | str) -> Metrics:
     method; what it was computed from is known by checksums, not by the time of files.
     """
     run = Run.open(run)
-    try:
+    with suppress(RunError, OSError):
         values = read_metrics(run)
-    except RunError:
-        return evaluate(run)
-    return values if values.subset == "test" and values.predictions == _checksum(run, "test") else evaluate(run)
+        if values.subset == "test":
+            return values
+    values = _evaluate_run(run, "test", None, None)
+    if not run.metrics_path.is_dir():
+        with suppress(StorageError):  # a run that may only be read is evaluated each time
+            write_document(run.metrics_path, "metrics", METRICS_VERSION, values.to_dict())
+    return values
 
 
 def evaluate_predictions(
@@ -296,5 +324,6 @@ def _has_segments(predictions: Predictions) -> bool:
 def _checksum(run: Run, subset: Subset) -> str:
     """Return a checksum of everything that the metrics of a subset depend on, but for the settings of the bootstrap."""
     paths = (run.predictions_path(subset), run.segments_path(subset), run.predictions_path("val"))
-    files = [f"{path.name} {digest(path)}" for path in paths if path.exists()]
-    return digest_text(*files, run.card.vote, repr(run.card.temperature), INTERVAL)
+    files = run.card.files
+    digests = [f"{path.name} {files[run.checked(path).name]}" for path in paths if path.name in files]
+    return digest_text(*digests, run.card.vote, repr(run.card.temperature), INTERVAL)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spectro.core.alignment import own_clips
 from spectro.core.errors import ConfigError, DataError, RunError
 from spectro.core.files import write_csv
 from spectro.core.predictions import Predictions
@@ -54,7 +55,7 @@ def find_label_issues(runs: Sequence[Run | Path | str], *, subset: Subset = "tes
     ConfigError
         cleanlab is not installed.
     """
-    parts = [Run.open(run).clip_predictions(subset) for run in runs]
+    parts = [own_clips(Run.open(run), subset) for run in runs]
     if not parts:
         raise ConfigError("label issues are found in the predictions of runs, but no run was given")
     try:

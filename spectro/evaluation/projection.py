@@ -286,6 +286,11 @@ def map_clips(vectors: Vectors, methods: Sequence[str] = ("pca", "t-sne")) -> Cl
         raise DataError(f"{clips} clips are too few for a map; it takes at least {FEWEST}")
     if width < 2:
         raise ConfigError("a map needs at least 2 values per clip; draw one value by class: `spectro plot features`")
+    if not np.isfinite(vectors.values).all():
+        raise DataError(
+            f"{vectors.title}: some values are not finite, as a training that diverged leaves them; train again with a "
+            "smaller lr"
+        )
     values = StandardScaler().fit_transform(vectors.values)
     if not values.any():
         raise DataError(f"{vectors.title}: all {clips} clips have the same values, so there is nothing to draw")

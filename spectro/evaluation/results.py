@@ -239,8 +239,8 @@ class SystemFacts(Record):
     deviation: float | None
     """Standard deviation of clip accuracy over the seeds."""
     epochs_cap: int | None
-    train_auc: float
-    fit_seconds: float
+    train_auc: NanAsNull
+    fit_seconds: NanAsNull
     predict_ms: float
     """Time to classify one segment, in milliseconds."""
 

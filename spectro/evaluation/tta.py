@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spectro.core.alignment import own_clips
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError, RunError
 from spectro.core.predictions import Predictions
@@ -63,7 +64,7 @@ def compare_overlap(
     card = run.card
     if card.split.by == "segment":
         raise RunError(f"{run.path} was trained on other segments of its test clips; split by clip or by group instead")
-    plain = apply_temperature(run.clip_predictions(subset), card.temperature)
+    plain = apply_temperature(own_clips(run, subset), card.temperature)
     plain, overlapped = _predict_again(run, plain, DataFolder.open(data), overlap, device, progress)
     (pair,) = compare_pairs({"overlapped": overlapped, "plain": plain}, config)
     return OverlapComparison(

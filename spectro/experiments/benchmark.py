@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import ConfigError, DataError, SpectroError
+from spectro.core.errors import ConfigError, DataError, RunError, SpectroError
 from spectro.core.files import digest, read_document, write_document
-from spectro.core.records import Record
+from spectro.core.records import NanAsNull, Record
 from spectro.core.runs import Run
 from spectro.data.store import open_store
 from spectro.evaluation.evaluate import by_level, compute_metrics
@@ -26,6 +26,7 @@ from spectro.experiments.protocol import (
     ensure_split,
     fit_seconds,
     over_seeds,
+    require_results_folder,
     train_seeds,
 )
 from spectro.experiments.recipes import Recipe, select
@@ -41,8 +42,8 @@ class Timing(Record):
 
     card: str
     """Checksum of the run's card when this was measured."""
-    train_auc: float
-    """ROC-AUC on the training segments, 0..1."""
+    train_auc: NanAsNull
+    """ROC-AUC on the training segments, 0..1; nan where they have one class."""
     predict_ms: float
     """Time to classify one segment, in milliseconds."""
 
@@ -112,13 +113,13 @@ def compare_recipes(
         what a reader of the table must know.
     """
     options = TrainOptions(seeds=seeds, epochs_cap=epochs_cap, weights=weights, progress=progress)
-    chosen, data = select(recipes), DataFolder.open(data)
+    chosen, data, out = select(recipes), DataFolder.open(data), require_results_folder(out)
     setups = list(_setups(data, splits, seconds, config_id, log, progress))
     models: list[ModelRow] = []
     failed: list[FailedSystem] = []
     for setup, recipe in product(setups, chosen):
         try:
-            row = _train_and_evaluate(recipe, setup, Path(out), options, config or BootstrapConfig())
+            row = _train_and_evaluate(recipe, setup, out, options, config or BootstrapConfig())
         except SpectroError as error:
             failed.append(FailedSystem(recipe=recipe.name, split=setup.title, message=str(error)))
             log(f"{recipe.name} on {setup.title}: failed: {error}")
@@ -212,6 +213,8 @@ def _add_timing(run: Run, recipe: Recipe, data: DataFolder) -> Timing:
             return timing
     except (ConfigError, DataError):
         pass  # not measured yet, or damaged
+    if path.is_dir():
+        raise RunError(f"{path} is a folder, but holds the time that {run.path} takes; move it away")
     timing = _measure(run, recipe, data, card)
     write_document(path, "timing", TIMING_VERSION, timing.to_dict())
     return timing

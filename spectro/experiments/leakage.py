@@ -13,7 +13,7 @@ from spectro.core.arrays import Floats, Floats32, Image
 from spectro.core.config import Config, SplitConfig, require
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError
-from spectro.core.files import read_document, write_document
+from spectro.core.files import digest_text, read_document, write_document
 from spectro.core.predictions import Predictions
 from spectro.core.records import read_value
 from spectro.data.splits import assign
@@ -25,7 +25,7 @@ from spectro.evaluation.weights import Weights
 from spectro.experiments.results import LeakageGap, SplitBy
 
 PROTOCOLS: tuple[SplitBy, ...] = ("segment", "clip", "group")
-LEAKAGE_VERSION = 1
+LEAKAGE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,8 @@ def leakage_gap(
         )
         for by, (predictions, leaking) in tested.items()
     )
-    write_document(data.leakage_path, "leakage", LEAKAGE_VERSION, {"gaps": [gap.to_dict() for gap in gaps]})
+    values = {"gaps": [gap.to_dict() for gap in gaps], "config_id": store.config_id, "source": _source_of(store)}
+    write_document(data.leakage_path, "leakage", LEAKAGE_VERSION, values)
     return gaps
 
 
@@ -95,18 +96,27 @@ def read_leakage(data: DataFolder | Path | str) -> tuple[LeakageGap, ...] | None
     Raises
     ------
     DataError
-        the file is damaged, not complete, or of another version.
+        the file is damaged, not complete, of another version, or of other spectrograms, labels or groups.
     """
-    path = DataFolder.open(data).leakage_path
+    data = DataFolder.open(data)
+    path = data.leakage_path
     if not path.exists():
         return None
     remedy = "remove it, or measure the gap again"
     values = read_document(path, "leakage", LEAKAGE_VERSION, remedy=remedy)
+    if values.get("source") != _source_of(open_store(data, str(values.get("config_id")))):
+        raise DataError(f"{path} was measured on other spectrograms, labels or groups; {remedy}")
     try:
         gaps: tuple[LeakageGap, ...] = read_value(tuple[LeakageGap, ...], values.get("gaps"), "gaps")
     except ConfigError as error:
         raise DataError(f"{path}: {error}; {remedy}") from None
     return gaps
+
+
+def _source_of(store: Store) -> str:
+    """Return a checksum of all that a gap depends on, but for its settings."""
+    clips = [f"{segment.id}\t{segment.clip.label}\t{segment.clip.group}" for segment in store.segments]
+    return digest_text(store.config_id, store.digest(), *clips)
 
 
 def spectrogram_statistics(images: Image) -> Floats32:

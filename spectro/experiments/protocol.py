@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +39,18 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ConfigError(f"seeds is {self.seeds}, but must be at least 1")
+
+
+def require_results_folder(out: Path | str) -> Path:
+    """Return the folder for the runs of an experiment; raises ConfigError where it is something else."""
+    out = Path(out)
+    if os.path.lexists(out) and not out.is_dir():
+        raise ConfigError(f"{out} is a file, but out is the folder of all runs; choose another out")
+    kinds = {"card.json": "a run", "job.json": "a run", "clips.csv": "a data folder", "source.json": "a data folder"}
+    kind = next((kind for name, kind in kinds.items() if os.path.lexists(out / name)), None)
+    if kind:
+        raise ConfigError(f"{out} is {kind}, but out is the folder of all runs; choose another out")
+    return out
 
 
 def ensure_split(data: DataFolder, name: str, config_id: str | None) -> None:
@@ -96,5 +110,6 @@ def over_seeds(runs: Sequence[Run], subset: Subset) -> Predictions:
 
 
 def fit_seconds(runs: Sequence[Run]) -> float:
-    """Return the time of one training, in seconds, as a mean over runs."""
-    return statistics.fmean(run.card.history.seconds for run in runs if run.card.history)
+    """Return the time of one training, in seconds, as a mean over runs; nan where no card has it."""
+    times = [run.card.history.seconds for run in runs if run.card.history]
+    return statistics.fmean(times) if times else math.nan

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spectro.core.records import Record
+from spectro.core.records import NanAsNull, Record
 from spectro.evaluation.results import Estimate
 
 Setting = bool | int | float | str | None
@@ -41,7 +41,7 @@ class SweepCell(Record):
     """Accuracy that the study printed for these settings, 0..1."""
     parameters: int | None
     """Number of weights of a network."""
-    fit_seconds: float
+    fit_seconds: NanAsNull
     """Time of one training, mean over the seeds."""
     runs: tuple[str, ...]
     """Folder of the run of each seed."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, SpectroError
-from spectro.core.files import csv_text, write_document, write_text
+from spectro.core.files import csv_text, read_document, write_document, write_text
+from spectro.core.formatting import defuse
 from spectro.core.runs import Run
 from spectro.core.tables import Subset
 from spectro.data.store import open_store
@@ -23,6 +25,7 @@ from spectro.experiments.protocol import (
     ensure_split,
     fit_seconds,
     over_seeds,
+    require_results_folder,
     train_seeds,
 )
 from spectro.experiments.recipes import Recipe, select
@@ -94,13 +97,16 @@ def sweep(
     Raises
     ------
     ConfigError
-        the recipe, the sweep or a setting is unknown, or a value does not fit.
+        the recipe, the sweep or a setting is unknown, a value does not fit, or `out` holds something else.
     """
     options = TrainOptions(seeds=seeds, epochs_cap=epochs_cap, weights=weights, progress=progress)
     chosen, data, split = _one_recipe(recipe), DataFolder.open(data), ALIASES.get(split, split)
     grid_cells = _cells(chosen, settings, preset, open_store(data, config_id).config)
+    folder = require_results_folder(Path(out) / chosen.name / split)
+    require_results_folder(out)
+    files = tuple(folder / f"{preset or 'sweep'}.{ending}" for ending in ("csv", "json", "svg"))
+    _require_own(files)
     ensure_split(data, split, config_id)
-    folder = Path(out) / chosen.name / split
 
     def train(cell: Cell) -> list[Run]:
         place = data_for(data, cell.render_config, split, config_id, log, progress)
@@ -119,7 +125,7 @@ def sweep(
         cells=tuple(trained),
         chosen=_best(trained),
         failed=tuple(failed),
-        files=tuple(str(folder / f"{preset or 'sweep'}.{ending}") for ending in ("csv", "json", "svg")),
+        files=tuple(map(str, files)),
     )
     save_sweep(result)
     return result
@@ -131,6 +137,20 @@ def save_sweep(result: SweepResult) -> None:
     write_document(record, "sweep", SWEEP_VERSION, result.to_dict())
     write_text(table, sweep_csv(result))
     save_heat_map(result, heat_map)
+
+
+def _require_own(files: Sequence[Path]) -> None:
+    """Raise ConfigError where the table or the heat map would replace what is not of an earlier sweep."""
+    there = [path for path in files if os.path.lexists(path)]
+    if there:
+        record = next(path for path in files if path.suffix == ".json")
+        try:
+            read_document(record, "sweep", SWEEP_VERSION, remedy="remove it", error=ConfigError)
+        except (ConfigError, OSError):
+            raise ConfigError(
+                f"{there[0]} would be replaced, but {record} is no record of an earlier sweep; "
+                "remove it, or choose another out"
+            ) from None
 
 
 def sweep_csv(result: SweepResult) -> str:
@@ -147,7 +167,8 @@ def sweep_csv(result: SweepResult) -> str:
     for failure in result.failed:
         blank = [None] * len(titles)
         rows.append([*failure.settings.values(), *blank, failure.reported, None, 0, failure.message])
-    return csv_text([*result.settings, *titles, "study", "fit_seconds", "chosen", "failed"], rows)
+    columns = [*result.settings, *titles, "study", "fit_seconds", "chosen", "failed"]
+    return csv_text(columns, [[defuse(value) for value in row] for row in rows])
 
 
 def _one_recipe(name: str) -> Recipe:

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from spectro.audio.features.mel import mel_filters
 from spectro.audio.segment import iter_segments
+from spectro.core.alignment import require_vote
 from spectro.core.arrays import Floats32, Image
 from spectro.core.config import MelConfig, RenderConfig
 from spectro.core.errors import ConfigError, RunError, did_you_mean
@@ -20,6 +21,7 @@ from spectro.core.predictions import VOTES
 from spectro.core.runs import Run
 from spectro.data.render import render_clip
 from spectro.explain.saliency import Deletion, Predict, deletion, grad_cam, occlusion, random_deletion
+from spectro.inference.blocks import input_of
 from spectro.inference.classifier import load_classifier
 from spectro.inference.torch_classifier import TorchClassifier
 
@@ -170,6 +172,11 @@ def _load_network(run: Run, device: str) -> TorchClassifier:
     feature, _ = run.card.of_model()
     if not feature.is_image:
         raise RunError(f"{run.path} takes the feature '{feature.name}', but only mel-spectrograms can be explained")
+    require_vote(run)
+    try:
+        input_of(feature)
+    except ConfigError as error:
+        raise RunError(f"{run.path} cannot be used: {error}; make the run again") from None
     classifier = load_classifier(run, device)
     if not isinstance(classifier, TorchClassifier):
         raise RunError(f"{run.path} has no neural network, so there is no feature map to explain")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spectro.audio.decode import probe
 from spectro.core.arrays import Floats
 from spectro.core.card import FeatureFacts
-from spectro.core.config import RenderConfig
+from spectro.core.config import RenderConfig, require
 from spectro.core.errors import AudioError
 from spectro.core.tables import Failure
 from spectro.data.features import Extraction, extract_clip
@@ -23,6 +23,9 @@ from spectro.inference.sources import Source, as_file
 
 BLOCK = 64
 """Segments in memory at once, for each way of cutting and computing them."""
+
+LONGEST, LARGEST = 1 << 28, 1 << 24
+"""Most samples of a segment, and most values of a spectrogram: 1 GB each, for there are many in a block."""
 
 Input = RenderConfig | Extraction
 """What a model is fed: the settings of its spectrograms, or of another feature."""
@@ -44,9 +47,28 @@ class Recording:
 Block = list[tuple[Recording, NDArray[Any]]]
 
 
-def input_of(feature: FeatureFacts, overlap: float | None) -> Input:
-    """Return what a model is fed, its segments overlapping by `overlap` instead, unless that is None."""
+def input_of(feature: FeatureFacts) -> Input:
+    """Return what a model is fed.
+
+    Raises
+    ------
+    ConfigError
+        the settings are not those that the card's id is of, or a segment would take gigabytes.
+    """
     settings = feature.render_config if feature.is_image else Extraction.of(feature)
+    wanted = settings.config_id()
+    require(feature.config_id == wanted, f"feature.config_id is {feature.config_id}, but its settings have {wanted}")
+    rate = settings.mel.sample_rate if isinstance(settings, RenderConfig) else settings.sample_rate
+    samples = settings.segment.seconds * rate
+    require(samples <= LONGEST, f"a segment of {settings.segment.seconds:g} s at {rate} Hz takes too much memory")
+    if isinstance(settings, RenderConfig):
+        values = settings.mel.n_mels * samples / settings.mel.hop_length
+        require(values <= LARGEST, f"a spectrogram of {values:.3g} values takes too much memory")
+    return settings
+
+
+def overlapping(settings: Input, overlap: float | None) -> Input:
+    """Return them with segments that overlap so, unless that is None; raises ConfigError where it is no share."""
     return settings if overlap is None else replace(settings, segment=replace(settings.segment, overlap=overlap))
 
 

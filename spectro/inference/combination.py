@@ -9,6 +9,7 @@ import numpy as np
 
 from spectro.core.arrays import Floats, Probs, softmax
 from spectro.core.card import Combination
+from spectro.core.config import require
 from spectro.core.predictions import VOTES, Predictions
 
 FLOOR = 1e-6
@@ -33,10 +34,29 @@ def combine(combination: Combination, members: Probs) -> Probs:
     count, items, classes = members.shape
     if combination.coefficients:
         features = np.log(np.clip(members, FLOOR, None)).transpose(1, 0, 2).reshape(items, count * classes)
-        return softmax(features @ np.asarray(combination.coefficients).T + np.asarray(combination.intercept))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where it is given
+            return softmax(features @ np.asarray(combination.coefficients).T + np.asarray(combination.intercept))
     if combination.weights:
-        return weighted_mean(np.asarray(combination.weights, dtype=np.float64), members)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return weighted_mean(np.asarray(combination.weights, dtype=np.float64), members)
     return VOTES[combination.vote](members.transpose(1, 0, 2))
+
+
+def check_combination(combination: Combination, members: int, classes: int) -> None:
+    """Refuse a combination that is not one of so many members and classes; raises ConfigError."""
+    VOTES[combination.vote]  # raises where there is none of that name
+    weights = {len(row) if isinstance(row, tuple) else 1 for row in combination.weights}
+    require(
+        not combination.weights or (len(combination.weights) == members and weights in ({1}, {classes})),
+        f"combination.weights are of {len(combination.weights)} members, but must be of {members}, "
+        f"each one number or {classes}",
+    )
+    widths = {len(row) for row in combination.coefficients}
+    require(
+        not combination.coefficients
+        or (len(combination.coefficients) == len(combination.intercept) == classes and widths == {members * classes}),
+        f"combination.coefficients and intercept must be of {classes} classes and {members} members",
+    )
 
 
 def combine_predictions(combination: Combination, members: Sequence[Predictions]) -> Predictions:

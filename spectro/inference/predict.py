@@ -13,11 +13,13 @@ import numpy as np
 
 from spectro.core.arrays import Floats, Probs
 from spectro.core.card import Card
+from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.core.tables import Clip, Failure, Segment
 from spectro.data.engines.local import show_progress
-from spectro.inference.blocks import Block, Input, Recording, classify, fill, input_of
+from spectro.inference.blocks import Block, Input, Recording, classify, fill, input_of, overlapping
+from spectro.inference.finite import COMBINED, require_finite
 from spectro.inference.loaded_model import LoadedModel
 from spectro.inference.sources import Source, find_audio_files, name_of
 from spectro.inference.temperature import require_probability, scale_probs
@@ -100,7 +102,7 @@ class Predictor:
         Raises
         ------
         RunError
-            the run, or a member of it, is unfinished or damaged.
+            the run, or a member of it, is unfinished or damaged, or they do not fit together.
         ConfigError
             there is no such device.
         """
@@ -141,10 +143,16 @@ class Predictor:
             the overlap does not lie from 0 up to 1.
         DataError
             a source is neither a path nor an open file nor such an array.
+        RunError
+            the card asks for what no memory holds, or a model gives numbers that are not finite.
         """
         groups: dict[Input, list[LoadedModel]] = {}
-        for leaf in self._model.leaves():
-            groups.setdefault(input_of(leaf.card.of_model()[0], overlap), []).append(leaf)
+        for leaf in self._model.leaves:
+            try:
+                settings = input_of(leaf.card.of_model()[0])
+            except ConfigError as error:
+                raise RunError(f"{self.run.path} cannot be used: {error}; make the run again") from None
+            groups.setdefault(overlapping(settings, overlap), []).append(leaf)
         return self._stream(sources, groups)
 
     def _stream(
@@ -170,6 +178,7 @@ class Predictor:
         aligned = len(segments) == 1
         probs = {model: np.stack(rows) for model, rows in recording.probs.items()}
         clip, segment_probs = self._model.vote(probs, aligned)
+        require_finite(clip, self.card.name, COMBINED)
         return Answer(
             source=recording.name,
             labels=self.labels,

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from spectro.core.arrays import Probs
 from spectro.core.card import Card
+from spectro.core.errors import RunError
 from spectro.core.runs import Run
+from spectro.inference.finite import require_finite
 from spectro.models import classical
 
 
@@ -27,10 +29,27 @@ class SklearnClassifier:
         return self.card.labels
 
     def predict_proba(self, arrays: NDArray[Any]) -> Probs:
-        """Return probabilities `[items, classes]` of feature vectors `[items, values]`."""
-        probs = np.asarray(self.pipeline.predict_proba(np.asarray(arrays)), dtype=np.float64)
-        shares: Probs = probs / probs.sum(axis=1, keepdims=True)
-        return shares
+        """Return probabilities `[items, classes]` of feature vectors `[items, values]`.
+
+        Raises
+        ------
+        RunError
+            the pipeline was fitted to other vectors or classes than the card says, or gives no probabilities.
+        """
+        try:
+            probs = np.asarray(self.pipeline.predict_proba(np.asarray(arrays)), dtype=np.float64)
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            raise RunError(
+                f"{self.card.name} cannot classify vectors of {arrays.shape[1:]}: {str(error).splitlines()[0]}; "
+                "train it again"
+            ) from None
+        if probs.shape != (len(arrays), len(self.labels)):
+            raise RunError(
+                f"{self.card.name} gives probabilities of {probs.shape[-1]} classes, but its card has "
+                f"{len(self.labels)}; train it again"
+            )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return require_finite(probs / probs.sum(axis=1, keepdims=True), self.card.name)
 
 
 def load(run: Run) -> SklearnClassifier:

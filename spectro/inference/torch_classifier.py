@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
@@ -15,7 +14,8 @@ from spectro.core.card import Card
 from spectro.core.errors import ConfigError, RunError, did_you_mean
 from spectro.core.runs import Run
 from spectro.inference.batches import Batches, predict_logits
-from spectro.models import build
+from spectro.inference.finite import require_finite
+from spectro.inference.network_file import load_network
 from spectro.models.network import Network
 
 BATCH_SIZE = 32
@@ -36,9 +36,27 @@ class TorchClassifier:
         return self.card.labels
 
     def predict_proba(self, arrays: NDArray[Any]) -> Probs:
-        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
+        """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`.
+
+        Raises
+        ------
+        RunError
+            the network gives numbers that are not finite, or does not take inputs of that shape.
+        """
         batches = Batches(arrays, self.device, BATCH_SIZE)
-        return softmax(predict_logits(self.network, batches, np.arange(len(arrays))))
+        try:
+            logits = predict_logits(self.network, batches, np.arange(len(arrays)))
+        except (RuntimeError, AssertionError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or arrays.shape[1:] in (self.card.input, self._vector):
+                raise
+            shape = " x ".join(map(str, arrays.shape[1:]))
+            raise RunError(f"{self.card.name} does not take inputs of {shape}; its card is of another model") from None
+        return require_finite(softmax(logits), self.card.name)
+
+    @property
+    def _vector(self) -> tuple[int, ...] | None:
+        """Shape of one input, if that is a vector."""
+        return self.card.input[:1] if self.card.input and self.card.input[1] == 1 else None
 
 
 def load(run: Run, device: str = "auto") -> TorchClassifier:
@@ -63,12 +81,11 @@ def load(run: Run, device: str = "auto") -> TorchClassifier:
     config = card.model.network if card.model else None
     if config is None:
         raise RunError(f"{run.card_path} does not describe a network (model.network is missing); train it again")
-    weights = run.checked(run.weights_path)
-    network = build(config, len(card.labels), shape)
+    path = run.checked(run.weights_path)
     try:
-        network.load_state_dict(safetensors.torch.load_file(weights))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise RunError(f"{run.weights_path} does not fit the card: {str(error).splitlines()[0]}") from None
+        network = load_network(path, config, len(card.labels), shape)
+    except ConfigError as error:
+        raise RunError(f"{run.card_path} describes a network that cannot be built: {error}") from None
     return TorchClassifier(card, network.to(target).to(memory_format=torch.channels_last).eval(), target)
 
 

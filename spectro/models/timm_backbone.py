@@ -175,8 +175,11 @@ def load(network: Network, weights: Mapping[str, Tensor], source: str) -> None:
 def _adapt(given: dict[str, Tensor], wanted: Mapping[str, Tensor], name: str, facts: PretrainedCfg) -> None:
     """Turn a first layer for three colours into one for grey, as `grey` describes."""
     key, bias = f"{name}.weight", f"{name}.bias"
-    if key not in given or given[key].shape[1] != 3 or wanted[key].shape[1] != 1:
+    if key not in given or wanted[key].shape[1] != 1:
         return
+    kernels, _, *kernel = wanted[key].shape
+    if given[key].shape != (kernels, 3, *kernel) or (bias in given and given[bias].shape != (kernels,)):
+        return  # of one channel, or another model's, which is refused by its shapes
     (m,), (s,), shift = grey(facts.mean, facts.std)
     mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (facts.mean, facts.std))
     weight = given[key].float() / std

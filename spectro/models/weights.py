@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import safetensors
 import timm
 import torch
 from huggingface_hub.errors import RemoteEntryNotFoundError
@@ -18,6 +17,9 @@ from torch import Tensor
 
 from spectro.core.errors import WeightsError
 from spectro.models.pretrained import HUB_FILES, SHIPPED, WeightsInfo, cached_file, find_shipped, sha256_of
+
+MAX_SIZE = 64 << 30
+"""Largest file of weights that is read, in bytes."""
 
 
 def resolve(name: str, weights: str = "auto") -> WeightsInfo:
@@ -43,9 +45,14 @@ def resolve(name: str, weights: str = "auto") -> WeightsInfo:
     if weights == "hub":
         return _from_hub(name)
     path = Path(weights)
-    if not path.is_file():
-        raise WeightsError(f"weights '{weights}' is neither auto, none, hub nor a file that exists")
-    sha256 = sha256_of(path)
+    try:
+        size = path.stat().st_size if path.is_file() else -1
+        _require_size(path, size)
+        sha256 = sha256_of(path) if size >= 0 else ""
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"weights '{weights[:200]}' cannot be read ({error.args[-1]})") from None
+    if size < 0:
+        raise WeightsError(f"weights '{weights[:200]}' is neither auto, none, hub nor a file that exists")
     licence = next((shipped.licence for shipped in SHIPPED.values() if shipped.sha256 == sha256), "")
     return WeightsInfo(origin="file", path=path, sha256=sha256, licence=licence)
 
@@ -80,24 +87,47 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
     if path is None:
         raise ValueError("a random start has no file")
     try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
+        content = _read_tensors(path)
+    except Exception as error:  # a file that is no file of weights can fail in any way
+        again = "; remove it, and it is downloaded again" if info.origin.endswith("cache") else ""
         raise WeightsError(
-            f"{path} cannot be read as weights: it is no whole .safetensors or .pth file of tensors only"
+            f"{path} cannot be read as weights: it is no whole .safetensors or .pth file of tensors only{again}"
         ) from error
     for key in ("state_dict", "model"):  # training checkpoints wrap them
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not content or not all(map(_is_weight, content.keys(), content.values())):
         raise WeightsError(f"{path} holds no table of weights by name; save a model's state_dict")
     if any(key.startswith("backbone.") for key in content):  # the weights of one of our runs
         prefix = "backbone.model." if any(key.startswith("backbone.model.") for key in content) else "backbone."
         return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
     known = any(shipped.sha256 == info.sha256 for shipped in SHIPPED.values())
     return _in_order(name, content, str(path)) if known else dict(content)
+
+
+def _require_size(path: Path, size: int) -> None:
+    """Raise WeightsError where a file is larger than any backbone, before it is read."""
+    if size > MAX_SIZE:
+        raise WeightsError(f"{path} has {size / 1e9:.3g} GB, more than any backbone ({MAX_SIZE / 1e9:.3g} GB)")
+
+
+def _read_tensors(path: Path) -> Any:
+    """Return what a file of weights holds; it takes no more memory than the file is long."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > path.stat().st_size:  # compressed, or one above the other
+                raise ValueError("it holds more than its size")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_weight(name: object, value: object) -> bool:
+    """Tell whether an entry is a plain tensor under a name, and not a sparse, quantized or nested one."""
+    if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    return value.device.type == "cpu" and not value.is_quantized and not value.is_nested
 
 
 def _in_order(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from spectro.core.card import HistoryFacts
@@ -63,8 +64,8 @@ def calibration(result: Calibration) -> list[Chart]:
     ]
     if result.after:
         lines.append(_reliability(result.after.reliability, "calibrated", "main"))
-    points = [(point.coverage, point.accuracy) for point in result.coverage]
-    lowest = min(y for _, y in points)
+    points = [(point.coverage, point.accuracy) for point in result.coverage if math.isfinite(point.accuracy)]
+    lowest = min((y for _, y in points), default=0.0)
     return [
         Chart(
             title="Reliability: accuracy of clips by the confidence of their prediction",
@@ -75,7 +76,7 @@ def calibration(result: Calibration) -> list[Chart]:
         Chart(
             title="Selective prediction: accuracy of the answers when the least confident clips are rejected",
             x=Axis(label="coverage (share of clips answered)", low=0, high=1, percent=True),
-            y=Axis(label="accuracy", low=int(lowest * 10) / 10, high=1, percent=True),
+            y=Axis(label="accuracy", low=_tenth_below(lowest), high=1, percent=True),
             lines=[Line(label="most confident first", points=points)],
         ),
     ]
@@ -105,13 +106,19 @@ def accuracy_by_segments(points: Sequence[SegmentsUsed], seconds: float | None) 
         Chart(
             title="Clip accuracy by number of segments",
             x=Axis(label=unit, low=0.5, high=len(values) + 0.5, whole=True),
-            y=Axis(label="accuracy", low=int(low * 10) / 10, high=min(1.0, int(high * 10 + 1) / 10), percent=True),
+            y=Axis(label="accuracy", low=_tenth_below(low), high=min(1.0, int(high * 10 + 1) / 10), percent=True),
             lines=[Line(label="clips", points=values, dots=True)],
         )
     ]
 
 
+def _tenth_below(share: float) -> float:
+    """Return where an axis begins whose lowest value is `share`; it ends at 1 at most."""
+    return min(0.9, int(share * 10) / 10)
+
+
 def _reliability(bins: Sequence[ReliabilityBin], label: str, style: str) -> Line:
+    bins = [one for one in bins if math.isfinite(one.confidence) and math.isfinite(one.accuracy.value)]
     points = [(one.confidence, one.accuracy.value) for one in bins]
     whiskers = [(one.confidence, one.accuracy.low, one.accuracy.high) for one in bins]
     return Line(label=label, points=points, style=style, dots=True, whiskers=whiskers if style == "main" else ())
@@ -119,4 +126,4 @@ def _reliability(bins: Sequence[ReliabilityBin], label: str, style: str) -> Line
 
 def _series(history: Sequence[Mapping[str, str]], column: str, label: str, style: str = "main") -> Line:
     points: list[Point] = [(float(row["epoch"]), float(row[column])) for row in history if row.get(column)]
-    return Line(label=label, points=points, style=style)
+    return Line(label=label, points=[(x, y) for x, y in points if math.isfinite(y)], style=style)

@@ -12,7 +12,15 @@ from spectro.core.runs import Run
 from spectro.evaluation.evaluate import load_or_compute
 from spectro.evaluation.projection import ClipMap, Vectors, backbone_vectors, data_vectors, map_clips, run_vectors
 from spectro.plots import charts
-from spectro.plots.figures import boxes_figure, charts_figure, classes_figure, confusion_figure, map_figure, save_figure
+from spectro.plots.figures import (
+    boxes_figure,
+    charts_figure,
+    classes_figure,
+    confusion_figure,
+    map_figure,
+    require_finite,
+    save_figure,
+)
 
 
 def draw_map(
@@ -72,6 +80,7 @@ def draw_map(
         vectors = backbone_vectors(source, ModelConfig(name=backbone), weights=weights, config_id=config_id)
     else:
         vectors = data_vectors(source, feature=feature, config=config, config_id=config_id)
+    require_finite(vectors)
     clip_map = map_clips(vectors, methods)
     save_figure(map_figure(clip_map), out)
     return clip_map
@@ -123,6 +132,7 @@ def draw_boxes(
         There is no data.
     """
     vectors = data_vectors(data, feature=feature, config=config, config_id=config_id)
+    require_finite(vectors)
     for name in columns:
         if name not in vectors.columns:
             hint = did_you_mean(name, vectors.columns) or f"; it has: {', '.join(vectors.columns)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import textwrap
 from pathlib import Path
@@ -15,9 +16,9 @@ from matplotlib.figure import Figure
 
 from spectro.core.arrays import Floats32
 from spectro.core.config import MelConfig
-from spectro.core.files import replacing, write_text
+from spectro.core.files import write_bytes, write_text
 from spectro.explain.explain import Explanation
-from spectro.plots.figures import plain_axes, save_figure
+from spectro.plots.figures import plain_axes, plain_text, save_figure
 from spectro.plots.palette import FAINT, INK
 
 TICKS_HZ = (60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
@@ -53,12 +54,14 @@ def save_explanation(explanation: Explanation, out: Path | str) -> tuple[Path, .
     save_figure(explanation_figure(explanation), image)
     rate = explanation.config.mel.sample_rate
     for path, samples in ((whole, explanation.samples), (mattered, explanation.sound())):
-        with replacing(path) as temporary:
-            soundfile.write(temporary, np.clip(samples, -1, 1), rate, format="WAV")
+        sound = io.BytesIO()  # libsndfile's own errors of a full disk name neither file nor reason
+        soundfile.write(sound, np.clip(samples, -1, 1), rate, format="WAV")
+        write_bytes(path, sound.getvalue())
     write_text(numbers, json.dumps(explanation.to_dict(), indent=2, ensure_ascii=False) + "\n")
     return image, whole, mattered, numbers
 
 
+@plain_text()
 def explanation_figure(explanation: Explanation) -> Figure:
     """Return the figure: the segment, its Grad-CAM map, its occlusion map and the deletion curves of both."""
     figure = Figure(figsize=(11, 7.2), layout="constrained")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from spectro.core.errors import ConfigError
+from spectro.core.errors import ConfigError, DataError
 from spectro.core.files import replacing
 from spectro.evaluation.projection import ClipMap, Plane, Vectors
 from spectro.evaluation.results import ClassScores, Estimate
@@ -22,6 +25,8 @@ from spectro.plots.palette import COLOURS, FAINT, GRID, INK, SCALES, SHAPES, cla
 from spectro.plots.svg import Chart, ticks
 
 FORMATS = (".svg", ".png")
+FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""What no XML may hold, but a name may."""
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "main": {"color": COLOURS[0], "linestyle": "-"},
     "second": {"color": COLOURS[5], "linestyle": (0, (5, 3))},
@@ -44,9 +49,27 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise ConfigError(f"{path} is neither SVG nor PNG; give a name that ends in .svg or .png")
-    with replacing(path) as temporary, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spectro"}):
+    with replacing(path) as temporary, plain_text(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # in PNG a box stands for it, SVG has it as text
         figure.savefig(temporary, format=kind[1:], dpi=150, metadata={"Date": None} if kind == ".svg" else None)
+        if kind == ".svg" and FORBIDDEN.search(svg := temporary.read_bytes()):
+            temporary.write_bytes(FORBIDDEN.sub(b" ", svg))
     return path
+
+
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Draw, inside this context or decorator, dollar signs in names as such, and real text in SVG."""
+    with matplotlib.rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "spectro"}):
+        yield
+
+
+def require_finite(vectors: Vectors) -> None:
+    """Raise DataError where the vectors of clips hold what is no number, as those of a diverged network do."""
+    if not np.isfinite(vectors.values).all():
+        raise DataError(
+            f"{vectors.title}: some values are not finite (the network diverged), so there is nothing to draw"
+        )
 
 
 def agreement_text(clip_map: ClipMap) -> str:
@@ -54,6 +77,7 @@ def agreement_text(clip_map: ClipMap) -> str:
     return str(clip_map.agreement or "All clips are of one group, so neighbours from other groups cannot be compared.")
 
 
+@plain_text()
 def map_figure(clip_map: ClipMap) -> Figure:
     """Draw the planes side by side: a point per clip, its class by colour and shape, paler if it was trained on."""
     labels = clip_map.vectors.labels
@@ -97,6 +121,7 @@ def _plane(axes: Axes, plane: Plane, vectors: Vectors) -> None:
     axes.spines[:].set_color(GRID)
 
 
+@plain_text()
 def boxes_figure(vectors: Vectors, columns: Sequence[str]) -> Figure:
     """Draw one panel per column, with a box per class over the means of its clips; their number follows the name.
 
@@ -144,6 +169,7 @@ def boxes_figure(vectors: Vectors, columns: Sequence[str]) -> Figure:
     return figure
 
 
+@plain_text()
 def confusion_figure(labels: Sequence[str], confusion: Sequence[Sequence[int]], title: str) -> Figure:
     """Draw counts `[true, predicted]`, shaded by their share of the row: right ones blue, wrong ones orange."""
     counts = np.array(confusion)
@@ -168,6 +194,7 @@ def confusion_figure(labels: Sequence[str], confusion: Sequence[Sequence[int]], 
     return figure
 
 
+@plain_text()
 def classes_figure(per_class: Mapping[str, ClassScores], title: str) -> Figure:
     """Draw precision, recall and F1 of each class as a heat map, with intervals, and its number of clips."""
     estimates = [(scores.precision, scores.recall, scores.f1) for scores in per_class.values()]
@@ -194,6 +221,7 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{estimate.value:.2f}{interval}"
 
 
+@plain_text()
 def charts_figure(charts: Sequence[Chart]) -> Figure:
     """Draw line charts side by side."""
     figure = Figure(figsize=(6 * len(charts), 4), layout="constrained")
@@ -203,7 +231,7 @@ def charts_figure(charts: Sequence[Chart]) -> Figure:
 
 
 def _chart(axes: Axes, chart: Chart) -> None:
-    for line in chart.lines:
+    for line in (line for line in chart.lines if line.points):
         x, y = np.transpose(line.points)
         dots = "o" if line.dots or len(line.points) == 1 else ""
         axes.plot(x, y, marker=dots, markersize=5, linewidth=1.8, label=line.label, **STYLES[line.style])
@@ -224,7 +252,8 @@ def _chart(axes: Axes, chart: Chart) -> None:
     axes.set_ylim(chart.y.low, chart.y.high)
     axes.set_xlabel(chart.x.label, color=INK)
     axes.set_ylabel(chart.y.label, color=INK)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    if any(line.points for line in chart.lines):
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     plain_axes(axes, "\n".join(textwrap.wrap(chart.title, 64)), grid="y")
 
 

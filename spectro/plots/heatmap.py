@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 
 from spectro.core.formatting import format_value
 from spectro.evaluation.results import Estimate
-from spectro.plots.figures import save_figure
+from spectro.plots.figures import plain_text, save_figure
 from spectro.plots.palette import INK
 
 ROOM = "#f2f2f2"
@@ -150,6 +150,7 @@ def save_heat_map(sweep: Sweep, path: Path | str) -> Path:
     return save_figure(heat_map(sweep), path)
 
 
+@plain_text()
 def heat_map(sweep: Sweep) -> Figure:
     """Return the figure: clip accuracy on validation (on test, where there is no validation) over the settings."""
     every: list[Cell] = [*sweep.cells, *sweep.failed]

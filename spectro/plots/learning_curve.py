@@ -9,7 +9,7 @@ from typing import Protocol
 from matplotlib.figure import Figure
 
 from spectro.evaluation.results import Estimate
-from spectro.plots.figures import save_figure
+from spectro.plots.figures import plain_text, save_figure
 from spectro.plots.palette import COLOURS
 
 
@@ -64,6 +64,7 @@ def draw_learning_curve(curve: Curve, path: Path | str) -> Path:
     return save_figure(curve_figure(curve.points), path)
 
 
+@plain_text()
 def curve_figure(points: Sequence[CurvePoint]) -> Figure:
     """Return the figure: a solid line where accuracy was measured, a dashed one where it is extrapolated."""
     figure = Figure(figsize=(7, 4.4), layout="constrained")

@@ -75,7 +75,8 @@ class Chart:
         """Return whether a label of the mark at `at` has room on its left, and whether above the lines there."""
         left = at > (self.x.low + self.x.high) / 2
         beside = at + (-0.1 if left else 0.1) * (self.x.high - self.x.low)
-        near = [min(line.points, key=lambda point: abs(point[0] - beside))[1] for line in self.lines]
+        lines = [line.points for line in self.lines if line.points]
+        near = [min(points, key=lambda point: abs(point[0] - beside))[1] for points in lines]
         return left, sum(near) < len(near) * (self.y.low + self.y.high) / 2
 
     def _x(self, value: float) -> float:
@@ -137,7 +138,7 @@ def _place(value: float, axis: Axis, start: float, end: float) -> float:
 def ticks(axis: Axis, count: int = 5) -> list[float]:
     """Return round numbers inside an axis, about `count` of them, in steps of 1, 2 or 5."""
     span = axis.high - axis.low
-    if span <= 0:
+    if not 0 < span < math.inf:
         return [axis.low]
     raw = span / count
     power = 10.0 ** math.floor(math.log10(raw))

@@ -49,7 +49,7 @@ class CamOverlay:
             return f"No Grad-CAM overlay: {run.weights_path} does not exist."
         try:
             classifier = load_classifier(run, "cpu")
-        except SpectroError as error:
+        except (SpectroError, OSError) as error:
             return f"No Grad-CAM overlay: {error}."
         if not isinstance(classifier, TorchClassifier) or not isinstance(classifier.network, Network):
             return "No Grad-CAM overlay: the run has no network with a feature map."
@@ -77,7 +77,7 @@ class CamOverlay:
             Name of the class.
         """
         cam = grad_cam(self.network, image, self.labels.index(label)) if label in self.labels else None
-        if cam is None:
+        if cam is None or not np.isfinite(cam).all():
             return ""
         height, width = (max(1, side // COARSER) for side in cam.shape)
         opacity = Image.fromarray((255 * DEPTH * cam).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,9 @@ def _page(ranking: Ranking, source: MediaSource | None, leakage: Leakage, budget
     sections = [section(number, *row) for number, row in enumerate(rows)]
     examples = highlights(sections[0], source, budget)
     points = report_map(ranking.runs[0], data, budget.missing)
+    missing = list(dict.fromkeys(budget.missing))
+    for reason in missing:
+        logging.getLogger(__name__).warning("missing from the report: %s", reason)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -87,7 +91,7 @@ def _page(ranking: Ranking, source: MediaSource | None, leakage: Leakage, budget
             models=ranking.models,
             ranking=ranking,
             leakage=leakage,
-            missing=list(dict.fromkeys(budget.missing)),
+            missing=missing,
             listed=LISTED,
             most_pairs=MOST_PAIRS,
             versions=environment(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from spectro.core.card import SplitFacts
@@ -37,6 +39,15 @@ class Leakage:
         )
 
 
+@contextmanager
+def _named(missing: list[str]) -> Iterator[None]:
+    """Add to `missing` why something could not be read in the body."""
+    try:
+        yield
+    except (SpectroError, OSError) as error:
+        missing.append(f"Leakage is not shown: {error}.")
+
+
 def known_leakage(data: DataFolder | None, split: SplitFacts, missing: list[str]) -> Leakage:
     """Return what is known of leakage in a data folder.
 
@@ -51,10 +62,10 @@ def known_leakage(data: DataFolder | None, split: SplitFacts, missing: list[str]
     """
     audit: AuditSummary | None = None
     gaps: tuple[LeakageGap, ...] = ()
-    try:
-        audit = read_audit(data) if data else None
-        gaps = (read_leakage(data) or ()) if data else ()
-    except SpectroError as error:
-        missing.append(f"Leakage is not shown: {error}.")
+    if data:
+        with _named(missing):
+            audit = read_audit(data)
+        with _named(missing):
+            gaps = read_leakage(data) or ()
     same_split = audit is not None and bool(audit.split) and audit.split == split.title
     return Leakage(audit=audit, same_split=same_split, gaps=gaps)

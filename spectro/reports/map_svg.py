@@ -12,7 +12,7 @@ import numpy as np
 from spectro.core.errors import SpectroError
 from spectro.core.runs import Run
 from spectro.evaluation.projection import ClipMap, Plane, Vectors, map_clips, run_vectors
-from spectro.plots.figures import agreement_text
+from spectro.plots.figures import agreement_text, require_finite
 from spectro.plots.palette import class_mark, outline, require_marks
 
 MOST_CLIPS = 1000
@@ -51,6 +51,7 @@ def report_map(run: Run, data: Path | None, missing: list[str]) -> ReportMap | N
     try:
         vectors = run_vectors(run, data=data, most=MOST_CLIPS)
         require_marks(len(vectors.labels))
+        require_finite(vectors)
         clip_map = map_clips(vectors)
     except (SpectroError, OSError) as error:
         missing.append(f"No map of the clips: {error}.")

@@ -21,12 +21,11 @@ from spectro.core.errors import AudioError, DataError
 from spectro.core.tables import Segment
 from spectro.data.store import Store, open_store
 from spectro.plots.palette import magma
+from spectro.reports.data_uri import data_uri
 from spectro.reports.examples import Cell, Example
 
 if TYPE_CHECKING:
-    from spectro.reports.data_uri import data_uri
-from spectro.reports.cam_overlay import CamOverlay  # imports torch, which a page without a network does not need
-from spectro.reports.data_uri import data_uri
+    from spectro.reports.cam_overlay import CamOverlay  # imports torch, which a page without a network does not need
 
 Key = TypeVar("Key", str, Cell)
 
@@ -71,7 +70,7 @@ class MediaSource:
             return None
         try:
             return cls(open_store(data or card.data.path, card.data.config_id))
-        except DataError as error:
+        except (DataError, OSError) as error:
             missing.append(f"No spectrograms and no sound: {error}.")
             return None
 
@@ -91,9 +90,8 @@ class MediaSource:
         return self.data.source_root()
 
     def image(self, segment: Segment) -> Image:
-        """Return a segment's spectrogram, `[bands, frames]`; raises OSError when it cannot be read."""
-        with Pillow.open(self.store.picture_path(segment)) as image:
-            return np.array(image.convert("L"))
+        """Return a segment's spectrogram, `[bands, frames]`; raises DataError when it is missing or damaged."""
+        return self.store.read(segment)
 
     def sound(self, segment: Segment) -> str:
         """Return a segment's sound, mono Ogg Vorbis, as a data URI; raises AudioError when it cannot be read."""
@@ -106,7 +104,9 @@ class MediaSource:
                 decoded += len(block)
                 if decoded >= start + length:
                     break
-        samples = np.concatenate(blocks)[start : start + length]
+        samples = np.concatenate(blocks)[start : start + length] if blocks else np.zeros(0, np.float32)
+        if not len(samples):
+            raise AudioError("truncated", f"{self.root / segment.clip.id} ends before {segment.start:g} s")
         file = io.BytesIO()
         with soundfile.SoundFile(
             file, "w", SAMPLE_RATE, 1, format="OGG", subtype="VORBIS", compression_level=0.8
@@ -141,39 +141,41 @@ def embed(
         for rank, example in enumerate(examples[:LISTED])
         if example.segment
     )
-    silent = ""
+    silent = blank = ""
     for rank, key in wanted:
         segment = source.segments.get(embedded[key][rank].segment)
         if segment is None or budget.segments < 1:
             continue
-        example, problem = _with_media(embedded[key][rank], segment, source, overlay)
-        silent = silent or problem
+        example, unseen, unheard = _with_media(embedded[key][rank], segment, source, overlay)
+        silent, blank = silent or unheard, blank or unseen
         if budget.spend(example.image, example.overlay, example.sound):
             embedded[key][rank] = example
+    if blank:
+        budget.missing.append(f"Some spectrograms are missing: {blank}.")
     if silent:
         budget.missing.append(f"Some sound is missing: {silent}.")
     left_out = len(wanted) - sum(bool(one.image or one.sound) for examples in embedded.values() for one in examples)
-    if left_out and not silent:
+    if left_out and not silent and not blank:
         budget.missing.append(f"{left_out} clips are listed by name only, to keep this file small.")
     return {key: tuple(examples) for key, examples in embedded.items()}
 
 
 def _with_media(
     example: Example, segment: Segment, source: MediaSource, overlay: CamOverlay | None
-) -> tuple[Example, str]:
-    """Return an example with spectrogram, Grad-CAM layer and sound, and why the sound is missing, if it is."""
-    image = layer = sound = problem = ""
+) -> tuple[Example, str, str]:
+    """Return an example with spectrogram, Grad-CAM layer and sound, and why spectrogram and sound are missing."""
+    image = layer = sound = unseen = unheard = ""
     try:
         grey = source.image(segment)
         image, layer = _coloured(grey), overlay.layer(grey, example.predicted) if overlay else ""
-    except OSError:
-        pass
+    except (DataError, OSError) as error:
+        unseen = str(error)
     try:
         sound = source.sound(segment)
-    except (AudioError, DataError) as error:
-        problem = str(error)
+    except (AudioError, DataError, OSError) as error:
+        unheard = str(error)
     span = f"{segment.start:.1f}\N{EN DASH}{segment.start + segment.seconds:.1f}\N{NARROW NO-BREAK SPACE}s"
-    return replace(example, image=image, overlay=layer, sound=sound, span=span), problem
+    return replace(example, image=image, overlay=layer, sound=sound, span=span), unseen, unheard
 
 
 def _coloured(grey: Image) -> str:

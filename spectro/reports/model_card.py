@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shlex
 from pathlib import Path, PurePath
 
 import jinja2
@@ -13,6 +15,7 @@ from spectro.core.files import write_text
 from spectro.core.runs import Run
 from spectro.evaluation.evaluate import read_metrics
 from spectro.evaluation.results import Estimate, LevelMetrics, Metrics
+from spectro.reports.escape import Literal, code, fence, identifier, markdown, one_line
 
 TITLES = {
     "accuracy": "accuracy",
@@ -55,14 +58,17 @@ def model_card(run: Run | Path | str, *, data_licence: str = "") -> str:
     levels = [(name, level) for name in metrics.levels if (level := metrics.level(name)) is not None]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spectro.reports"),
-        autoescape=False,  # Markdown, not HTML
+        autoescape=False,  # Markdown, not HTML: `finalize` escapes
+        finalize=markdown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["code"] = code
     return environment.get_template("model_card.md.j2").render(
-        metadata=_metadata(card, metrics).to_yaml(),
+        metadata=Literal(_metadata(card, metrics).to_yaml()),
+        usage=_usage(card.name),
         card=card,
         metrics=metrics,
         architecture=_architecture(card),
@@ -70,7 +76,7 @@ def model_card(run: Run | Path | str, *, data_licence: str = "") -> str:
         levels=[name for name, _ in levels],
         rows=_rows([level for _, level in levels]),
         classes=[
-            (label.replace("|", "\\|"), scores.support, _interval(scores.recall), _interval(scores.precision))
+            (label, scores.support, _interval(scores.recall), _interval(scores.precision))
             for label, scores in metrics.clip.per_class.items()
         ],
         error=_interval(metrics.calibration.final.ece),
@@ -87,6 +93,16 @@ def save_model_card(run: Run | Path | str, *, out: Path | None = None, data_lice
     path = out or run.path / "README.md"
     write_text(path, model_card(run, data_licence=data_licence))
     return path
+
+
+def _usage(name: str) -> Literal:
+    """Return how to use the model, on the command line and in Python."""
+    program = f"""import spectro
+
+predicted = spectro.predict({json.dumps(name)}, ["song.mp3"])
+print(predicted.clips.labels, predicted.clips.probs)"""
+    words = one_line(shlex.join(["spectro", "predict", name, "song.mp3"]))
+    return Literal(f"{fence(words)}\n\n{fence(program, 'python')}")
 
 
 def _rows(levels: list[LevelMetrics]) -> list[tuple[str, list[str]]]:
@@ -111,13 +127,13 @@ def _metadata(card: Card, metrics: Metrics) -> ModelCardData:
     licence = card.weights.licence.lower() if card.weights else ""
     known = {"license": licence if licence in HUB_LICENCES else "other"} if licence else {}
     if known.get("license") == "other":
-        known["license_name"] = licence
-    folder = PurePath(card.data.path).name or "unnamed"
+        known["license_name"] = identifier(licence)
+    folder = identifier(PurePath(card.data.path).name) or "unnamed"
     results = [
         EvalResult(
             task_type="audio-classification",
             dataset_type=folder,
-            dataset_name=f"{folder}, split {metrics.split}" if metrics.split else folder,
+            dataset_name=f"{folder}, split {identifier(metrics.split)}" if metrics.split else folder,
             dataset_split=metrics.subset,
             metric_type=kind,
             metric_name=f"clip {TITLES[name]}",
@@ -133,7 +149,7 @@ def _metadata(card: Card, metrics: Metrics) -> ModelCardData:
         pipeline_tag="audio-classification",
         tags=["audio", "spectrogram", *(["leaky-split"] if card.split.leaky else [])],
         metrics=["accuracy", "f1"],
-        model_name=card.name,
+        model_name=identifier(card.name),
         eval_results=results,
         **known,  # type: ignore[arg-type]
     )

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from spectro.core.files import csv_text
+from spectro.core.formatting import defuse
 from spectro.core.registry import Registry
 from spectro.evaluation.results import Comparison, Estimate, ModelRow, PairTest, Scores, SystemFacts
+from spectro.reports import escape
 
 Format = Callable[[Comparison], str]
 
@@ -51,24 +53,24 @@ METRICS = tuple(field.name for field in fields(Scores))
 def markdown(comparison: Comparison) -> str:
     """Return Markdown tables: models, then pairs, then notes."""
     blocks = []
-    for header, rows in _tables(comparison):
+    for header, rows in _tables(comparison, escape.markdown):
         lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-        blocks.append("".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines))
-    return "\n".join([*blocks, *(note + "\n" for note in comparison.notes)])
+        blocks.append("".join("| " + " | ".join(line) + " |\n" for line in lines))
+    return "\n".join([*blocks, *(escape.markdown(note) + "\n" for note in comparison.notes)])
 
 
 @FORMATS.add("tex")
 def latex(comparison: Comparison) -> str:
     """Return LaTeX tabulars for the booktabs package: models, then pairs; notes as comments."""
     blocks = []
-    for header, rows in _tables(comparison):
-        body = "".join("  " + " & ".join(map(_escape, row)) + r" \\" + "\n" for row in rows)
-        head = "  " + " & ".join(map(_escape, header)) + r" \\" + "\n"
+    for header, rows in _tables(comparison, str):
+        body = "".join("  " + " & ".join(map(escape.latex, row)) + r" \\" + "\n" for row in rows)
+        head = "  " + " & ".join(map(escape.latex, header)) + r" \\" + "\n"
         columns = "l" + "r" * (len(header) - 1)
         blocks.append(
             f"\\begin{{tabular}}{{{columns}}}\n  \\toprule\n{head}  \\midrule\n{body}  \\bottomrule\n\\end{{tabular}}\n"
         )
-    return "\n".join([*blocks, *(f"% {note}\n" for note in comparison.notes)])
+    return "\n".join([*blocks, *(f"% {escape.one_line(note)}\n" for note in comparison.notes)])
 
 
 @FORMATS.add("csv")
@@ -86,7 +88,7 @@ def comma_separated(comparison: Comparison) -> str:
             values = [_csv_value(value) for one in estimates for value in (one.value, one.low, one.high)]
             more = [model.parameters, *(getattr(model.system, name) for name in facts)] if facts else []
             row = [model.name, model.split, level, model.clips, model.groups, model.leaking_groups, *values, *more]
-            rows.append(row)
+            rows.append([defuse(value) for value in row])
     return csv_text([*header, *(["parameters", *facts] if facts else [])], rows)
 
 
@@ -103,32 +105,33 @@ def p_value(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
-def _tables(comparison: Comparison) -> Iterator[tuple[list[str], list[list[str]]]]:
+def _tables(comparison: Comparison, shown: Callable[[str], str]) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Yield the header and the rows of each table, names and notes as `shown` returns them."""
     systems = _are_systems(comparison)
     titles = [f"{level} {TITLES[name]}" for level, name in COLUMNS]
     header = ["model", "split", "clips", "groups", "leaking groups", *titles]
     header += ["parameters", *SYSTEM.values()] if systems else []
-    yield header, [_model_cells(model, systems) for model in comparison.models]
+    yield header, [_model_cells(model, systems, shown) for model in comparison.models]
     if comparison.pairs:
         yield (
             ["pair", "difference", *(column.replace("_", " ") for column in PAIR_COLUMNS)],
-            [_pair_cells(pair) for pair in comparison.pairs],
+            [_pair_cells(pair, shown) for pair in comparison.pairs],
         )
 
 
-def _model_cells(model: ModelRow, systems: bool) -> list[str]:
+def _model_cells(model: ModelRow, systems: bool, shown: Callable[[str], str]) -> list[str]:
     levels = {"segment": model.segment, "clip": model.clip}
     estimates = [
         None if (scores := levels[level]) is None else (getattr(scores, name), name) for level, name in COLUMNS
     ]
     return [
-        model.name,
-        model.split,
+        shown(model.name),
+        shown(model.split),
         str(model.clips),
         str(model.groups),
         str(model.leaking_groups),
         *("" if one is None else _with_interval(*one) for one in estimates),
-        *([_plain(model.parameters), *_system_cells(model.system)] if systems and model.system else []),
+        *([_plain(model.parameters), *map(shown, _system_cells(model.system))] if systems and model.system else []),
     ]
 
 
@@ -139,10 +142,10 @@ def _system_cells(system: SystemFacts) -> Iterator[str]:
         yield _plain(100 * value if name == "reported" and value is not None else value)
 
 
-def _pair_cells(pair: PairTest) -> list[str]:
+def _pair_cells(pair: PairTest, shown: Callable[[str], str]) -> list[str]:
     values = [(column, getattr(pair, column)) for column in PAIR_COLUMNS]
     return [
-        f"{pair.first} - {pair.second}",
+        f"{shown(pair.first)} - {shown(pair.second)}",
         _with_interval(pair.difference, "accuracy"),
         *((p_value if column.startswith("p_") else _plain)(value) for column, value in values),
     ]
@@ -168,10 +171,3 @@ def _with_interval(estimate: Estimate, name: str) -> str:
     values = (estimate.value, estimate.low, estimate.high)
     value, low, high = ("-" if math.isnan(one) else f"{one * scale:.{digits}f}" for one in values)
     return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
-
-
-def _escape(text: str) -> str:
-    replaced = text.replace("\\", r"\textbackslash ")
-    for sign in "&%$#_{}":
-        replaced = replaced.replace(sign, f"\\{sign}")
-    return replaced.replace("<", "$<$")

@@ -40,7 +40,8 @@ def push(run: Run | Path | str, target: str, *, private: bool = False, data_lice
     ConfigError
         the target is not of that form.
     RunError
-        the run has no `weights.safetensors` (push the members of an ensemble), was not evaluated, or the hub refuses.
+        the run has no `weights.safetensors` (push the members of an ensemble), was not evaluated, its
+        weights are damaged, or the hub refuses.
     """
     run = Run.open(run)
     match = TARGET.fullmatch(target)
@@ -50,6 +51,7 @@ def push(run: Run | Path | str, target: str, *, private: bool = False, data_lice
         members = ", ".join(member.name for member in run.card.members)
         hint = f"it is an ensemble, so push its members: {members}" if members else "only single networks can be pushed"
         raise RunError(f"{run.path} has no {run.weights_path.name}: {hint}")
+    run.checked(run.weights_path)
     if not (run.path / "README.md").exists():
         from spectro.reports.model_card import save_model_card  # here, because it needs the learning libraries
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container
+import logging
+import shutil
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 from torch import Tensor
 
 from spectro.core.arrays import Floats32
+from spectro.core.caches import open_cached, write_cached
 from spectro.core.config import ModelConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import DataError, RunError
-from spectro.core.files import digest, replacing
+from spectro.core.errors import DataError, RunError, StorageError
+from spectro.core.files import remove_temporaries
 from spectro.core.runs import Run
 from spectro.core.tables import Segment
 from spectro.data.features import Extraction, FeatureStore, extract
@@ -32,32 +35,45 @@ from spectro.training.seeds import seeded
 
 FORWARD_BATCH = 32
 CPU = torch.device("cpu")
+log = logging.getLogger(__name__)
 
 Floats16 = NDArray[np.float16]
 
 
-def cache_key(**facts: str | int | bool) -> str:
-    """Return 16 hexadecimal digits that change with anything the features depend on."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Where an array of features is kept, and what it was computed from."""
+
+    path: Path
+    """`.npy` file; its note beside it has the ending `.json`."""
+    facts: Mapping[str, str | int | bool]
+    """Everything the features depend on."""
+
+    @classmethod
+    def of(cls, inputs: Path, title: str, **facts: str | int | bool) -> Cache:
+        """Return the cache in the folder of the inputs, under a name that changes with any of the facts."""
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(path=inputs / "features" / f"{title[:40]}-{key}.npy", facts=facts)
 
 
 @torch.inference_mode()
 def cached_backbone_features(
-    path: Path,
+    cache: Cache | Path,
     extract: Callable[[Tensor], Tensor],
     batches: Batches,
     items: int,
     *,
     epoch: int = 0,
     pooled: bool = True,
+    pending: int = 1,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Floats16:
-    """Return the features of all items as a memory-mapped file, computed if it is not there yet.
+    """Return the features of all items as a memory-mapped file, computed if it is not there yet, or damaged.
 
     Parameters
     ----------
-    path
-        `.npy` file of the cache; used as it is when it exists, for its name holds the key.
+    cache
+        Where they are kept; a path alone for features that depend on nothing else.
     extract
         From inputs `[batch, 1, bands, frames]` to feature maps `[batch, channels, height, width]`; in evaluation mode.
     batches
@@ -68,6 +84,8 @@ def cached_backbone_features(
         View that is computed.
     pooled
         Keep the mean over height and width only: all that a light head looks at.
+    pending
+        Number of arrays of this size that will be written, this one included; the disk must have room for all.
     tick
         Called with the number of items done.
 
@@ -75,22 +93,49 @@ def cached_backbone_features(
     -------
     Floats16
         `[items, channels, height, width]`; height and width are 1 when pooled.
+
+    Raises
+    ------
+    StorageError
+        the disk has no room for them, or fails.
     """
-    if path.exists():
+    cache = Cache(path=cache, facts={}) if isinstance(cache, Path) else cache
+    path = cache.path
+    array = open_cached(path, cache.facts)
+    if array is not None:
         tick(items)
-        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-    # Written, not mapped: a full disk is then an error instead of a signal.
-    with replacing(path) as temporary, temporary.open("wb") as file:
+        return array
+    for place in (path, path.with_suffix(".json")):
+        if place.is_dir():
+            raise StorageError(f"{place} is a folder, but features are to be kept in a file of that name; remove it")
+    if path.exists():
+        log.warning("%s is damaged or not complete: these features are computed again", path)
+    remove_temporaries(path.parent)
+
+    def blocks() -> Iterator[Floats16]:
         for batch, x in batches(np.arange(items), epoch):
             maps = extract(x)
             if pooled:
                 maps = maps.mean(dim=(2, 3), keepdim=True)
-            if not file.tell():
-                shape = (items, *maps.shape[1:])
-                write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-            file.write(maps.to(torch.float16).cpu().numpy().tobytes())
+            block = maps.to(torch.float16).cpu().numpy()
+            if batch[0] == 0:
+                _require_room(path.parent, block.nbytes * items // len(block), pending)
+            yield block
             tick(len(batch))
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+    return write_cached(path, cache.facts, items, blocks())
+
+
+def _require_room(folder: Path, size: int, pending: int) -> None:
+    """Raise StorageError where a folder's disk has no room for `pending` arrays of `size` bytes."""
+    free = shutil.disk_usage(folder).free
+    if size * pending > free:
+        views = f" of {pending} views" if pending > 1 else ""
+        fewer = ", or lower --views" if pending > 1 else ""
+        raise StorageError(
+            f"the features{views} that training keeps in {folder} take {size * pending / 1e9:.3g} GB, but only "
+            f"{free / 1e9:.3g} GB are free; make room and repeat the command{fewer}"
+        )
 
 
 def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> Floats32:
@@ -119,7 +164,9 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
     bands, frames = arrays.shape[1:]
     with seeded(0, CPU):  # random weights are then those of a training with seed 0
         network, origin = build_pretrained(model, 2, (bands, frames), weights)  # the classes of the head play no part
-    key = cache_key(
+    cache = Cache.of(
+        store.path,
+        model.name,
         name=model.name,
         in_chans=model.in_chans,
         weights=origin.sha256 or "random 0",
@@ -127,8 +174,7 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
         pooled=True,
         arrays=store.digest(),
     )
-    path = store.path / "features" / f"{model.name}-{key}.npy"
-    return _pooled(path, network.eval(), arrays, CPU)
+    return _pooled(cache, network.eval(), arrays, CPU)
 
 
 def run_features(
@@ -171,13 +217,15 @@ def run_features(
         raise DataError(
             f"{where} holds none of the wanted clips of {run.path}; name the data folder that it was trained on"
         )
-    key = cache_key(
-        weights=digest(run.weights_path),
+    run.checked(run.weights_path)
+    cache = Cache.of(
+        source.path,
+        run.name,
+        weights=run.card.files[run.weights_path.name],
         arrays=source.digest(),
         items=hashlib.sha256(chosen.tobytes()).hexdigest(),
     )
-    path = source.path / "features" / f"{run.name}-{key}.npy"
-    features = _pooled(path, classifier.network, arrays[chosen], classifier.device)
+    features = _pooled(cache, classifier.network, arrays[chosen], classifier.device)
     return tuple(segments[item] for item in chosen), features
 
 
@@ -192,7 +240,7 @@ def _inputs(run: Run, data: DataFolder) -> tuple[Store | FeatureStore, NDArray[A
     return values, values.values()
 
 
-def _pooled(path: Path, network: Network, arrays: NDArray[Any], device: torch.device) -> Floats32:
-    """Return the mean of the feature map of each of `arrays`, `[items, channels]`, cached in `path`."""
-    features = cached_backbone_features(path, network.features, Batches(arrays, device, FORWARD_BATCH), len(arrays))
+def _pooled(cache: Cache, network: Network, arrays: NDArray[Any], device: torch.device) -> Floats32:
+    """Return the mean of the feature map of each of `arrays`, `[items, channels]`, cached."""
+    features = cached_backbone_features(cache, network.features, Batches(arrays, device, FORWARD_BATCH), len(arrays))
     return np.asarray(features, np.float32).reshape(len(arrays), -1)

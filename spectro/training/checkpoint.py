@@ -1,22 +1,22 @@
-"""The state of an unfinished run: claimed by a job, saved after each epoch, removed when the run is complete."""
+"""The state of an unfinished run: saved whole after each epoch, read with its checksum, removed with the last."""
 
 from __future__ import annotations
 
-import pickle
+import io
+import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from spectro.core.config import ClassicalConfig, Config, FinetuneConfig, ModelConfig
-from spectro.core.errors import ConfigError, RunError, StorageError
-from spectro.core.files import read_document, replacing, write_csv, write_document
+from spectro.core.errors import RunError
+from spectro.core.files import read_payload, write_csv, write_payload
+from spectro.core.records import Record
 from spectro.core.runs import Run
 from spectro.training.progress import EpochResult, Progress
 
-JOB_VERSION = 1
+CHECKPOINT_VERSION = 1
 HISTORY_COLUMNS = (
     "epoch",
     "stage",
@@ -32,66 +32,22 @@ HISTORY_COLUMNS = (
     "seconds_loading",
     "seconds_waiting",
 )
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Config):
-    """Everything that decides what a run becomes: a folder belongs to one job, and the same job resumes in it."""
+class Basis(Record):
+    """What a training was begun with: an interrupted one goes on with nothing else."""
 
-    method: str = ""
-    """Name of a classical model; empty for a network."""
-    model: ModelConfig | None = None
-    """Settings of a network."""
-    training: FinetuneConfig | None = None
-    """How a network is trained."""
-    fitting: ClassicalConfig | None = None
-    """How a classical model is fitted."""
+    job: str = ""
+    """Id of its settings."""
     weights: str = ""
-    """Where the pretrained weights come from."""
-    split: str = ""
-    """Hash of the split's assignment."""
-    spectrograms: str = ""
-    """Config id of the spectrograms, whose segments are used."""
-    feature: Mapping[str, str] = field(default_factory=dict)
-    """Config id of the feature that is used instead of the spectrograms, by the feature's name."""
+    """Hash of the first weights; empty for random ones."""
+    data: str = ""
+    """Hash of the inputs."""
 
 
-def claim(run: Run, job: Job) -> bool:
-    """Make the folder this job's own.
-
-    A job that failed before its first epoch (no weights, say) leaves nothing to keep, and another may take its folder.
-
-    Returns
-    -------
-    bool
-        Whether the job is finished already.
-
-    Raises
-    ------
-    RunError
-        the folder holds a run of other settings; the message names them.
-    """
-    path = run.path / "job.json"
-    finished = run.card_path.exists()
-    if not finished and not _checkpoint_path(run).exists():
-        write_document(path, "job", JOB_VERSION, job.to_dict())
-        return False
-    if not path.exists():
-        raise RunError(f"{run.path} holds another run; choose another --out or remove it")
-    remedy = f"choose another --out or remove {run.path}"
-    try:
-        before = Job.from_dict(read_document(path, "job", JOB_VERSION, remedy=remedy, error=RunError), "job")
-    except ConfigError as error:
-        raise RunError(f"{path}: {error}; {remedy}") from None
-    differing = job.differences(before)
-    if differing:
-        raise RunError(
-            f"{run.path} holds a run of other settings ({'; '.join(differing)}); choose another --out or remove it"
-        )
-    return finished
-
-
-def save_checkpoint(run: Run, progress: Progress, began: float) -> None:
+def save_checkpoint(run: Run, progress: Progress, began: float, basis: Basis) -> None:
     """Write the checkpoint and the history, each whole or not at all.
 
     Parameters
@@ -102,43 +58,79 @@ def save_checkpoint(run: Run, progress: Progress, began: float) -> None:
         Where it stands; its `seconds` are set.
     began
         When the training began, by `time.perf_counter`.
+    basis
+        What it was begun with.
 
     Raises
     ------
     StorageError
         the disk is full, say; the previous checkpoint is kept.
     """
-    path = _checkpoint_path(run)
     progress.seconds = time.perf_counter() - began
     state = {**vars(progress), "history": [row.to_dict() for row in progress.history]}
-    try:
-        with replacing(path) as temporary:
-            torch.save(state, temporary)
-    except RuntimeError as error:  # what torch makes of an error of the file system
-        reason = str(error).splitlines()[0]
-        raise StorageError(
-            f"cannot write {path} ({reason}); is the disk full? Make room and repeat the command"
-        ) from None
+    buffer = io.BytesIO()
+    torch.save({"basis": basis.to_dict(), "progress": state}, buffer)
+    write_payload(checkpoint_path(run), "checkpoint", CHECKPOINT_VERSION, buffer.getvalue())
     write_history(run, progress)
 
 
-def load_checkpoint(run: Run) -> Progress:
-    """Return where the run stands: at its beginning when there is no checkpoint; raises RunError when it is damaged."""
-    path = _checkpoint_path(run)
+def load_checkpoint(run: Run, basis: Basis | None = None) -> Progress:
+    """Return where an unfinished run stands: at its beginning when there is no checkpoint.
+
+    Parameters
+    ----------
+    run
+        The unfinished run.
+    basis
+        What the training is continued with; not compared when not given.
+
+    Raises
+    ------
+    RunError
+        the checkpoint is damaged, or of a training that was begun with something else.
+    """
+    path = checkpoint_path(run)
     if not path.exists():
+        if basis and run.history_path.exists():
+            log.warning("%s has a history, but no checkpoint any more: its training starts again", run.path)
         return Progress()
+    remedy = f"remove {path} to start that training again"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        history = [EpochResult.from_dict(row, f"epoch {number}") for number, row in enumerate(state["history"], 1)]
-        return Progress(**{**state, "history": history})
-    except (RuntimeError, TypeError, KeyError, EOFError, OSError, pickle.UnpicklingError, ConfigError) as error:
+        payload = read_payload(path, "checkpoint", CHECKPOINT_VERSION, remedy=remedy, error=RunError)
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        before, values = Basis.from_dict(state["basis"]), state["progress"]
+        history = [EpochResult.from_dict(row, f"epoch {number}") for number, row in enumerate(values["history"], 1)]
+        progress = Progress(**{**values, "history": history})
+    except RunError:
+        raise
+    except Exception as error:  # a file that is made to look like a checkpoint can fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path} is damaged ({reason}); remove {run.path} and start again") from None
+        raise RunError(f"{path} is damaged ({reason}); {remedy}") from None
+    if basis:
+        _require_basis(path, before, basis, remedy)
+    return progress
+
+
+def _require_basis(path: Path, before: Basis, now: Basis, remedy: str) -> None:
+    if before.job != now.job:
+        raise RunError(f"{path} is the checkpoint of another run; {remedy}")
+    if before.weights != now.weights:
+        raise RunError(f"{path} was begun with other first weights; bring those back, or {remedy}")
+    if before.data != now.data:
+        raise RunError(f"{path} was begun with other inputs, for the data was made again since; {remedy}")
+
+
+def finished_epochs(run: Run) -> int:
+    """Return how many epochs an unfinished run has in its checkpoint; none where it cannot be read."""
+    try:
+        return len(load_checkpoint(run).history)
+    except RunError:
+        return 0
 
 
 def discard_checkpoint(run: Run) -> None:
     """Remove the checkpoint of a finished run."""
-    _checkpoint_path(run).unlink(missing_ok=True)
+    checkpoint_path(run).unlink(missing_ok=True)
 
 
 def write_history(run: Run, progress: Progress) -> None:
@@ -151,5 +143,6 @@ def _columns(row: EpochResult) -> list[str]:
     return [{"epoch": str(row.epoch), "stage": row.stage, **values}.get(column, "") for column in HISTORY_COLUMNS]
 
 
-def _checkpoint_path(run: Run) -> Path:
+def checkpoint_path(run: Run) -> Path:
+    """Return where an unfinished run keeps its state."""
     return run.path / "checkpoint.pt"

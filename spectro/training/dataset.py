@@ -176,6 +176,7 @@ class TrainingData:
             segments=len(self.segments),
             groups=len({clip.group for clip in clips.values()}),
             labels=dict(sorted(Counter(clip.label for clip in clips.values()).items())),
+            edited=self.store.edited,
         )
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from spectro.core.errors import RunError, SpectroError, StorageError
 from spectro.core.runs import Run
 from spectro.inference.torch_classifier import resolve_device
-from spectro.training.checkpoint import load_checkpoint
+from spectro.training.checkpoint import finished_epochs
 
 Outcome = TypeVar("Outcome")
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -50,7 +50,7 @@ def set_up(device: str, precision: str) -> lightning_fabric.Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = lightning_fabric.Fabric(
         accelerator=kind,
-        devices=[int(number)] if number and processes == 1 else local,
+        devices=[int(number)] if number and kind != "cpu" and processes == 1 else local,
         num_nodes=processes // local,
         strategy=DDPStrategy(timeout=PATIENCE) if processes > 1 else "auto",
         precision=PRECISIONS[precision],
@@ -114,5 +114,5 @@ def _kept(run: Run) -> str:
 
 
 def _finished(run: Run) -> str:
-    epochs = len(load_checkpoint(run).history)
+    epochs = finished_epochs(run)
     return f"{epochs} finished {'epoch' if epochs == 1 else 'epochs'}"

@@ -21,9 +21,10 @@ from spectro.core.errors import ConfigError
 from spectro.core.runs import Run
 from spectro.models import WeightsInfo, build_pretrained
 from spectro.models.network import Network, Normalize
-from spectro.training.checkpoint import Job, claim, discard_checkpoint, load_checkpoint, save_checkpoint, write_history
+from spectro.training.checkpoint import Basis, discard_checkpoint, load_checkpoint, save_checkpoint, write_history
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import fast_arithmetic, on_rank_zero, reporting_failures, set_up
+from spectro.training.jobs import Job, claim
 from spectro.training.loop import fit
 from spectro.training.progress import Progress
 from spectro.training.save import make_card, save_network
@@ -46,6 +47,8 @@ class _Session:
     track: Sequence[str]
     began: float
     """When the training began, by `time.perf_counter`; earlier by what an interrupted one has taken."""
+    basis: Basis
+    """What it was begun with."""
 
 
 def finetune(
@@ -104,7 +107,9 @@ def finetune(
     DataError
         the split lacks clips or classes.
     RunError
-        `out` holds a run of other settings, or the training failed.
+        `out` holds a run of other settings or something else, or the training failed.
+    BusyError
+        another process is training in `out`.
     WeightsError
         the weights are not installed and cannot be downloaded.
     """
@@ -126,26 +131,29 @@ def finetune(
         spectrograms=dataset.store.config_id,
         feature={feature: dataset.features.config_id} if dataset.features else {},
     )
-    if on_rank_zero(fabric, lambda: claim(run, job)):
-        return Run.open(run)
-    network, origin = _build(model, config, dataset, weights, fabric)
-    state = load_checkpoint(run)
-    session = _Session(
-        run=run,
-        model=model,
-        config=config,
-        data=dataset,
-        network=network,
-        weights=origin,
-        fabric=fabric,
-        track=track,
-        began=started - state.seconds,
-    )
-    with reporting_failures(fabric, run), fast_arithmetic(fabric.device):
-        _train(session, state, progress)
-        if fabric.is_global_zero:
-            _save(session, state, command)
-    fabric.barrier()
+    with ExitStack() as held:  # the folder, by rank zero, until the run is complete
+        if on_rank_zero(fabric, lambda: held.enter_context(claim(run, job))):
+            return Run.open(run)
+        network, origin = _build(model, config, dataset, weights, fabric)
+        basis = Basis(job=job.config_id(), weights=origin.sha256, data=dataset.digest())
+        state = load_checkpoint(run, basis)
+        session = _Session(
+            run=run,
+            model=model,
+            config=config,
+            data=dataset,
+            network=network,
+            weights=origin,
+            fabric=fabric,
+            track=track,
+            began=started - state.seconds,
+            basis=basis,
+        )
+        with reporting_failures(fabric, run), fast_arithmetic(fabric.device):
+            _train(session, state, progress)
+            if fabric.is_global_zero:
+                _save(session, state, command)
+        fabric.barrier()
     return Run.open(run)
 
 
@@ -185,7 +193,7 @@ def _train(session: _Session, state: Progress, progress: bool) -> None:
             write_history(run, state)
 
         def save(state: Progress) -> None:
-            save_checkpoint(run, state, session.began)
+            save_checkpoint(run, state, session.began, session.basis)
             for log in trackers:
                 log(state.history[-1])
 

@@ -21,6 +21,7 @@ from spectro.core.config import FinetuneConfig
 from spectro.core.errors import RunError
 from spectro.inference.batches import Batches, Clock, predict_logits
 from spectro.training.augment import mix
+from spectro.training.devices import on_rank_zero
 from spectro.training.optimizer import Schedule, make_optimizer, make_schedule
 from spectro.training.progress import EpochResult, Progress, ValidationScores
 from spectro.training.seeds import seeded
@@ -165,7 +166,7 @@ def fit(
     began = time.perf_counter()
     while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
         epoch = _train_epoch(training, progress.epoch, tick)
-        scores = _validate(training)
+        scores = _validate(training, progress.epoch)
         now = time.perf_counter()
         result = EpochResult(
             epoch=len(progress.history) + 1,
@@ -215,11 +216,18 @@ def _begin(
 
 
 def _resume(training: _Training, progress: Progress) -> None:
-    """Load the states of an interrupted stage, or begin the stage."""
+    """Load the states of an interrupted stage, or begin the stage; raises RunError where they do not fit."""
     stage = training.stage
     if progress.stage == stage.name:
-        for name, part in training.parts().items():
-            part.load_state_dict(progress.states[name])
+        try:
+            for name, part in training.parts().items():
+                part.load_state_dict(progress.states[name])
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise RunError(
+                f"the checkpoint does not fit this network ({reason}): was it made with other versions of torch or "
+                "timm? Bring those back, or remove checkpoint.pt to start that training again"
+            ) from None
     else:
         progress.stage, progress.epoch, progress.since_best = stage.name, 0, 0
         progress.best, progress.best_score = _copy(stage.module), (-math.inf,)
@@ -246,10 +254,7 @@ def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -
             weight = len(items) * fabric.world_size / size  # the gradients of all processes are averaged as equals
             loss, logits = _gradients(training, x, targets, weight)
             if not math.isfinite(loss):
-                raise RunError(
-                    f"the loss became {loss} in epoch {epoch + 1} of stage '{stage.name}'; the last good state is "
-                    "kept: lower the learning rate (--lr, --finetune-lr) and start again in a new --out"
-                )
+                raise RunError(_diverged(f"the loss became {loss} in epoch {epoch + 1} of stage '{stage.name}'"))
             _update(training, epoch * training.steps + step)
             losses += loss * len(items)
             correct += int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
@@ -309,15 +314,35 @@ def _update(training: _Training, step: int) -> None:
         training.average.update(training.stage.module)
 
 
-def _validate(training: _Training) -> ValidationScores | None:
-    """Return in all processes the scores that rank zero computes; None without a validation subset."""
+def _validate(training: _Training, epoch: int) -> ValidationScores | None:
+    """Return in all processes the scores that rank zero computes; None without a validation subset.
+
+    Raises
+    ------
+    RunError
+        the outputs of the network are not numbers.
+    """
     fabric, task = training.fabric, training.task
-    scores = None
-    if len(task.val) and fabric.is_global_zero:
+
+    def score() -> ValidationScores | None:
+        if not len(task.val):
+            return None
         assert task.score is not None, "a task with validation items has a score"
         with fabric.autocast():
-            scores = task.score(predict_logits(training.result, training.stage.plain, task.val))
-    return fabric.broadcast(scores)
+            logits = predict_logits(training.result, training.stage.plain, task.val)
+            if not np.isfinite(logits).all():
+                where = f"epoch {epoch + 1} of stage '{training.stage.name}'"
+                raise RunError(_diverged(f"the network's outputs are not numbers after {where}"))
+            return task.score(logits)
+
+    return on_rank_zero(fabric, score)
+
+
+def _diverged(what: str) -> str:
+    return (
+        f"{what}; the last good state is kept: lower the learning rate (--lr, --finetune-lr) and start again in a "
+        "new --out"
+    )
 
 
 def _advance(training: _Training, progress: Progress, result: EpochResult) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import nn
 
 from spectro.core.arrays import Items, Probs, softmax
 from spectro.core.card import Card, HistoryFacts, ModelFacts
+from spectro.core.errors import RunError
 from spectro.core.files import write_bytes
 from spectro.core.runs import Run, environment
 from spectro.core.tables import Subset
@@ -95,12 +97,23 @@ def save_run(run: Run, data: TrainingData, *, predict_proba: Callable[[Items], P
         From items to their probabilities, `[items, classes]`.
     card
         Its card; the temperature is fitted here, on the voted predictions of validation, and is 1 without any.
+
+    Raises
+    ------
+    RunError
+        the model gives probabilities that are not numbers.
     """
     for subset in PREDICTED:
         items = data.subsets[subset]
         if not len(items):
             continue
-        predictions = data.predictions(items, predict_proba(items))
+        probs = predict_proba(items)
+        if not np.isfinite(probs).all():
+            raise RunError(
+                f"the trained model's probabilities of subset '{subset}' are not numbers, so {run.path} is not "
+                "completed: lower the learning rate (--lr, --finetune-lr) and start again in a new --out"
+            )
+        predictions = data.predictions(items, probs)
         predictions.save(run.predictions_path(subset))
         if subset == "val":
             card = replace(card, temperature=fit_temperature(predictions.pool(card.vote)))

@@ -19,8 +19,9 @@ from spectro.models import NETWORKS
 from spectro.models.network import Network
 from spectro.models.split import split_backbone
 from spectro.training.augment import Augment
-from spectro.training.backbone_features import cache_key, cached_backbone_features
+from spectro.training.backbone_features import Cache, cached_backbone_features
 from spectro.training.dataset import TrainingData
+from spectro.training.devices import on_rank_zero
 from spectro.training.loop import Stage, Task
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -170,31 +171,40 @@ def _cached(
     plan: Plan, what: str, extract: Callable[[Tensor], Tensor], batch_size: int, *, pooled: bool
 ) -> tuple[Batches, ...]:
     """Return batches of what `extract` gives for every item, one per view: the plain items, then augmented ones."""
-    model, config, data = plan.model, plan.config, plan.data
-    items = len(data.segments)
+    config, items = plan.config, len(plan.data.segments)
     ticker = plan.bar.add_task("features of the frozen backbone", total=config.views * items)
+    caches = [_cache(plan, what, pooled=pooled, view=view) for view in range(config.views)]
     views = []
-    for view in range(config.views):
-        key = cache_key(
-            name=model.name,
-            in_chans=model.in_chans,
-            weights=plan.weights,
-            what=what,
-            pooled=pooled,
-            arrays=data.digest(),
-            **({"augment": config.augment, "seed": config.seed, "view": view} if view else {}),
-        )
-        path = (data.features or data.store).path / "features" / f"{model.name}-{key}.npy"
-        if plan.fabric.is_global_zero:
+    for view, cache in enumerate(caches):
+
+        def fill(view: int = view, cache: Cache = cache) -> None:
             cached_backbone_features(
-                path,
+                cache,
                 extract,
                 plan.augmented if view else plan.plain,
                 items,
                 epoch=view,
                 pooled=pooled,
+                pending=1 + sum(not later.path.exists() for later in caches[view + 1 :]),
                 tick=lambda done: plan.bar.advance(ticker, done),
             )
-        plan.fabric.barrier()  # the others read what rank zero has written
-        views.append(Batches(np.load(path, mmap_mode="r"), plan.fabric.device, batch_size))
+
+        on_rank_zero(plan.fabric, fill)  # the others read what rank zero has written
+        views.append(Batches(np.load(cache.path, mmap_mode="r", allow_pickle=False), plan.fabric.device, batch_size))
     return tuple(views)
+
+
+def _cache(plan: Plan, what: str, *, pooled: bool, view: int) -> Cache:
+    """Return where a view of the features is kept, and what it depends on."""
+    model, config, data = plan.model, plan.config, plan.data
+    return Cache.of(
+        (data.features or data.store).path,
+        model.name,
+        name=model.name,
+        in_chans=model.in_chans,
+        weights=plan.weights,
+        what=what,
+        pooled=pooled,
+        arrays=data.digest(),
+        **({"augment": config.augment, "seed": config.seed, "view": view} if view else {}),
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from spectro.core.errors import ConfigError
-from spectro.core.files import write_text
+from spectro.core.files import read_document, write_document
 from spectro.core.registry import Registry
 from spectro.core.runs import Run
 from spectro.training.progress import EpochResult
@@ -40,16 +41,22 @@ def tensorboard(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
 def mlflow(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
     """Log to the server or folder in MLFLOW_TRACKING_URI; a resumed training continues its MLflow run."""
     package = _package("mlflow", "mlflow")
-    known = run.path / "mlflow-run"
+    path = run.path / "mlflow.json"
+    known = _mlflow_id(path) if path.exists() else None
     try:
-        active = package.start_run(known.read_text() if known.exists() else None, run_name=run.name)
+        active = package.start_run(known, run_name=run.name)
     except package.MlflowException as error:
         raise ConfigError(f"MLflow cannot log: {error}") from None
     with active:
-        if not known.exists():
-            write_text(known, active.info.run_id)
+        if known is None:
+            write_document(path, "mlflow-run", 1, {"id": active.info.run_id})
             package.log_params(settings)
         yield lambda row: package.log_metrics(row.values(), step=row.epoch)
+
+
+def _mlflow_id(path: Path) -> str:
+    remedy = "remove it, and a new MLflow run is begun"
+    return str(read_document(path, "mlflow-run", 1, remedy=remedy).get("id"))
 
 
 def _package(module: str, package: str) -> Any:

@@ -18,12 +18,12 @@ from spectro.core.arrays import Items
 from spectro.core.card import GridSearchFacts, HistoryFacts, ModelFacts
 from spectro.core.config import ClassicalConfig, Config
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import ConfigError
+from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.inference.sklearn_classifier import SklearnClassifier
 from spectro.models import classical
-from spectro.training.checkpoint import Job, claim
 from spectro.training.dataset import TrainingData
+from spectro.training.jobs import Job, claim
 from spectro.training.save import make_card, save_run
 
 
@@ -88,7 +88,9 @@ def train_classical(
     DataError
         the split lacks clips or classes.
     RunError
-        `out` holds a run of other settings.
+        `out` holds a run of other settings or something else, or the training failed.
+    BusyError
+        another process is training in `out`.
     """
     config = config or ClassicalConfig()
     if FEATURES[feature].kind != "vector":
@@ -104,10 +106,19 @@ def train_classical(
         spectrograms=dataset.store.config_id,
         feature={feature: dataset.features.config_id},
     )
-    if claim(run, job):
-        return Run.open(run)
+    with claim(run, job) as finished:
+        if not finished:
+            _train(run, dataset, pipeline, model, config, command)
+    return Run.open(run)
+
+
+def _train(run: Run, dataset: TrainingData, pipeline: Any, model: str, config: ClassicalConfig, command: str) -> None:
+    """Fit the pipeline and write the run; raises RunError where the memory does not suffice."""
     began = time.perf_counter()
-    fitted = _fit(pipeline, model, dataset, config)
+    try:
+        fitted = _fit(pipeline, model, dataset, config)
+    except MemoryError:
+        raise RunError(f"the memory is full: '{model}' on these features needs more than this machine has") from None
     classical.save(run.pipeline_path, fitted.pipeline)
     history = HistoryFacts(
         seconds=time.perf_counter() - began,
@@ -121,7 +132,6 @@ def train_classical(
     card = replace(card, fitting=config)
     classifier, arrays = SklearnClassifier(card, fitted.pipeline), dataset.arrays()
     save_run(run, dataset, predict_proba=lambda items: classifier.predict_proba(arrays[items]), card=card)
-    return Run.open(run)
 
 
 def grouped_folds(data: TrainingData, config: ClassicalConfig) -> list[tuple[Items, Items]]:

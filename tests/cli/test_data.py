@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,29 @@ def test_preview_and_features_write_files(rendered: Path, tmp_path: Path, spectr
     table = tmp_path / "table.csv"
     assert spectro("data", "features", data, "--stats-set", "rms+zcr", "--out", table, "--workers", 1)[0] == 0
     assert len(table.read_text().splitlines()) == 1 + 72
+
+
+def test_clean_lists_what_can_go_and_removes_it(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
+    data = Path(shutil.copytree(rendered, tmp_path / "data"))
+    spectro("data", "features", data, "--stats-set", "rms", "--out", tmp_path / "table.csv", "--workers", 1)
+    (data / ".00000000-1-1.tmp").touch()
+    os.utime(data / ".00000000-1-1.tmp", (0, 0))
+    before = {path for path in data.rglob("*") if path.is_file()}
+    listed = json.loads(spectro("data", "clean", data, "--dry-run", "--json")[1])
+    assert {one["kind"] for one in listed} >= {"feature", "temporary"}
+    assert all(one["size"] > 0 for one in listed if one["kind"] == "feature")
+    _, out, _ = spectro("data", "clean", data, "--dry-run")
+    assert "features/" in out
+    assert f"{len(listed)} can be removed" in out
+    assert {path for path in data.rglob("*") if path.is_file()} >= before
+    code, out, _ = spectro("data", "clean", data)
+    assert (code, f"removed {len(listed)}" in out) == (0, True)
+    assert not any((data / "features").glob("*"))
+    assert sorted(path.name for path in data.glob("*.csv")) == ["clips.csv", "failed.csv"]
+    assert len(list(data.glob("mel-*/*/*.png"))) + len(list(data.rglob("*.png"))) >= 72
+    assert json.loads(spectro("data", "clean", data, "--json")[1]) == []
+    code, _, err = spectro("data", "clean", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
 
 
 def test_data_sets_are_listed_and_verified(tmp_path: Path, spectro: Spectro) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spectro import cli
 from spectro.cli.app import command_line
+from spectro.inference.predict import Answer, Predicted
 
 Spectro = Callable[..., tuple[int, str, str]]
 
@@ -34,7 +37,7 @@ def test_python_dash_m_is_the_same_program() -> None:
         (("split", "data", "--by", "artist"), "group"),
         (("split", "data", "--test", "20"), "0.2 = 20 %"),
         (("finetune", "data", "--frozen-epochs", "0", "--epochs", "0"), "nothing would be trained"),
-        (("finetune", "data", "--seeds", "0"), "at least 1"),
+        (("finetune", "data", "--seeds", "0"), "must lie from 1"),
         (("finetune", "data", "--model", "svm", "--epochs", "3"), "--epochs is for networks"),
         (("finetune", "data", "--model", "svm", "--weights", "hub"), "--weights is for networks"),
         (("finetune", "data", "--model", "cnn5", "--no-search"), "for classical models"),
@@ -56,27 +59,33 @@ def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], message
     assert message in err
 
 
-def test_an_output_that_cannot_be_written_is_one_line(corpus_csv: Path, tmp_path: Path, spectro: Spectro) -> None:
-    (tmp_path / "file").write_text("in the way")
-    code, _, err = spectro("render", corpus_csv, "--out", tmp_path / "file" / "data")
-    assert code == 2
-    assert err.startswith(f"spectro: Not a directory: {tmp_path / 'file'}")
+@pytest.mark.parametrize("command", [("render", "music", "--out"), ("finetune", "data", "--out"), ("evaluate",)])
+def test_a_name_that_is_no_text_is_refused_before_any_work(command: tuple[str, ...], spectro: Spectro) -> None:
+    code, out, err = spectro(*command, os.fsdecode(b"runs/\xff"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "UTF-8" in err
+
+
+def test_predictions_of_a_file_whose_name_is_no_text_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spectro: Spectro
+) -> None:
+    name = os.fsdecode(b"\xff.wav")
+    answer = Answer(
+        source=name, labels=("a", "b"), probs=np.array([0.4, 0.6]), starts=(0.0,), segment_probs=np.array([[0.4, 0.6]]),
+        seconds=1.0,
+    )  # fmt: skip
+    predicted = Predicted(labels=("a", "b"), answers=(answer,), failed=(), min_confidence=0.0)
+    monkeypatch.setattr("spectro.predict", lambda *_, **__: predicted, raising=False)
+    for kind in ("csv", "json"):
+        code, _, err = spectro("predict", "run", name, f"--{kind}", tmp_path / f"p.{kind}")
+        assert code == 0, err
+        assert r"\udcff.wav" in (tmp_path / f"p.{kind}").read_text(encoding="utf-8")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spectro.split", lambda *_, **__: 1 / 0, raising=False)
     with pytest.raises(ZeroDivisionError):
         cli.main(["split", "data"])
-
-
-def test_an_interruption_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, spectro: Spectro) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("spectro.split", interrupt, raising=False)
-    code, _, err = spectro("split", "data")
-    assert code == 130
-    assert "resumes" in err
 
 
 def test_the_command_line_is_known_to_what_it_makes(monkeypatch: pytest.MonkeyPatch, spectro: Spectro) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,11 +75,26 @@ def test_what_is_there_is_not_made_again(data: Path) -> None:
 def test_only_a_changed_file_is_read_again(data: Path) -> None:
     first = extract(data, "stats", workers=1).store
     before = first.values().copy()
+    kept = first.values()
     changed = data.parent / "source" / first.segments[4].clip.id
-    os.utime(changed, ns=(1, 1))
+    status = changed.stat()
+    samples, rate = soundfile.read(changed)
+    soundfile.write(changed, samples / 2, rate)
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     again = extract(data, "stats", workers=1)
     assert (again.made, again.reused) == (1, 11)
-    assert np.array_equal(again.store.values(), before)
+    assert again.store.digest() != first.digest()
+    assert not np.array_equal(again.store.values(), before)
+    assert np.array_equal(kept, before)  # whoever has the values open keeps them
+
+
+def test_other_times_of_the_files_change_nothing(data: Path) -> None:
+    first = extract(data, "stats", workers=1).store
+    for path in (data.parent / "source").rglob("*.*"):
+        os.utime(path, ns=(1, 1))
+    again = extract(data, "stats", workers=1)
+    assert (again.made, again.reused) == (0, 12)
+    assert again.store.digest() == first.digest()
 
 
 SCRIPT = """
@@ -185,24 +202,86 @@ def test_the_journal_of_several_processes_is_that_of_one(data: Path) -> None:
     assert extract(data, "rms", workers=2).store.digest() == one
 
 
-def test_half_a_line_in_the_journal_costs_one_clip(data: Path) -> None:
+def test_a_torn_journal_costs_the_last_clips_only(data: Path) -> None:
     store = extract(data, "rms", workers=1).store
-    before = store.values().copy()
+    before, digest = store.values().copy(), store.digest()
     journal = store.path / "done.csv"
-    journal.write_text(journal.read_text()[:-9])
-    again = extract(data, "rms", workers=1)
-    assert (again.made, again.reused) == (1, 11)
-    assert np.array_equal(again.store.values(), before)
+    whole = journal.read_bytes()
+    for cut in range(1, 240, 11):
+        journal.write_bytes(whole[:-cut])
+        again = extract(data, "rms", workers=1)
+        assert again.made == whole[-cut:].count(b"\n")
+        assert np.array_equal(again.store.values(), before)
+        assert again.store.digest() == digest
 
 
+def flips(whole: bytes, chance: random.Random, count: int) -> list[bytes]:
+    """Return copies with one flipped bit each."""
+    copies = []
+    for _ in range(count):
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        copies.append(bytes(flipped))
+    return copies
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "values.npy", "done.csv"])
-def test_a_damaged_cache_is_made_again(data: Path, name: str) -> None:
+def test_a_damaged_cache_is_made_again(data: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    store = extract(data, "rms", workers=1).store
+    before, digest = store.values().copy(), store.digest()
+    path = store.path / name
+    whole, chance = path.read_bytes(), random.Random(name)
+    cuts = [whole[: len(whole) * part // 4] for part in range(4)]
+    for content in [b"\xff", bytes(len(whole)), *cuts, *flips(whole, chance, 12), None]:
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        again = extract(data, "rms", workers=1)
+        assert np.array_equal(again.store.values(), before)
+        assert again.store.digest() == digest
+    assert (name == "done.csv") or "again" in caplog.text
+
+
+def test_values_of_another_feature_of_the_same_shape_are_noticed(data: Path) -> None:
     store = extract(data, "rms", workers=1).store
     before = store.values().copy()
-    (store.path / name).write_bytes(b"\xff")
+    values = np.array(store.values())
+    np.save(store.path / "values.npy", values[::-1])
     again = extract(data, "rms", workers=1)
     assert again.made == 12
     assert np.array_equal(again.store.values(), before)
+
+
+LIMITED = """
+import resource, sys
+from spectro.core.errors import StorageError
+from spectro.data.features import extract
+from spectro.data.store import open_store
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+data, workers = sys.argv[1], int(sys.argv[3])
+for use in (lambda: extract(data, "rms", workers=workers), lambda: open_store(data).spectrograms()):
+    try:
+        use()
+    except StorageError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("limit", ["0", "4000", "20000"])
+def test_no_room_for_the_arrays_is_one_line(data: Path, limit: str, workers: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, data, limit, workers], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("cannot write ") for line in lines)
+    assert "packed.npy" in lines[-1] or limit == "0"
+    assert not list(data.rglob(".*.tmp"))
+    assert len(extract(data, "rms", workers=1).store.values()) == 36
+    assert len(open_store(data).spectrograms()) == 36
 
 
 @settings(max_examples=200, deadline=None)

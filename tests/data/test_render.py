@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from PIL import Image
 
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import AudioError, DataError
+from spectro.core.errors import AudioError, DataError, StorageError
+from spectro.core.files import HOST
 from spectro.data import png
 from spectro.data.render import render, render_clip
 from spectro.data.store import open_store
@@ -97,7 +100,7 @@ def test_a_second_run_repairs_only_what_is_missing(
     first.store.picture_path(lost).unlink()
     whole = first.store.picture_path(cut).read_bytes()
     first.store.picture_path(cut).write_bytes(whole[:-30])
-    (first.data / ".123.tmp").write_text("half")
+    (first.data / f".{HOST}-999999999-0.tmp").write_text("half")
     repaired = render(source, out=tmp_path / "data", config=small, workers=1)
     assert (repaired.made, repaired.reused) == (2, 16)
     assert contents(first.data) == before
@@ -112,6 +115,47 @@ def test_a_changed_source_file_is_noticed(
     assert again.made == 2
     starts = [segment.start for segment in again.store.segments if segment.clip.id == "hum/hum-0-0.wav"]
     assert starts == [0.0, 1.0]
+
+
+def test_a_damaged_png_is_found_and_repaired(source: Path, tmp_path: Path, small: RenderConfig) -> None:
+    first = render(source, out=tmp_path / "data", config=small, workers=1)
+    before = np.array(first.store.spectrograms())
+    path = first.store.picture_path(first.store.segments[7])
+    whole, chance = path.read_bytes(), random.Random(0)
+    contents = [b"", bytes(len(whole)), whole[:-30], whole + b"x", whole[len(whole) // 2 :]]
+    for _ in range(25):
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        contents.append(bytes(flipped))
+    other = Image.fromarray(np.zeros((32, 44), np.uint8))
+    for content in [*contents, None]:
+        path.write_bytes(content or b"")
+        if content is None:
+            other.save(path, format="PNG")
+        with pytest.raises(DataError, match=f"{re.escape(str(path))} .*; run `spectro render` again"):
+            open_store(first.data).spectrograms()
+        assert render(source, out=first.data, config=small, workers=1).made == 1
+        assert path.read_bytes() == whole
+    assert np.array_equal(open_store(first.data).spectrograms(), before)
+
+
+def test_a_source_of_equal_size_and_time_is_noticed(source: Path, tmp_path: Path, small: RenderConfig) -> None:
+    render(source, out=tmp_path / "data", config=small, workers=1)
+    path = source / "hum" / "hum-0-0.wav"
+    status = path.stat()
+    samples, rate = soundfile.read(path, dtype="int16")
+    soundfile.write(path, samples[::-1], rate)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert render(source, out=tmp_path / "data", config=small, workers=1).made == 3
+
+
+def test_other_times_of_the_source_render_nothing(source: Path, tmp_path: Path, small: RenderConfig) -> None:
+    render(source, out=tmp_path / "data", config=small, workers=1)
+    for path in source.rglob("*.*"):
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(1, 1))
+    assert render(source, out=tmp_path / "data", config=small, workers=1).made == 0
 
 
 def test_another_source_is_refused(source: Path, corpus: Path, tmp_path: Path, small: RenderConfig) -> None:
@@ -233,7 +277,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(source: Path, tmp_path: Pat
     shutil.rmtree(target)
     target.write_text("in the way")
     for workers in (1, 2):
-        with pytest.raises(DataError, match="cannot write"):
+        with pytest.raises(StorageError, match=r"cannot write .* a file is in the place of a folder above it"):
             render(source, out=tmp_path / "data", config=small, workers=workers)
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from spectro.core.config import SplitConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError
-from spectro.core.tables import Clip, Failure, Split, write_clips, write_failures
+from spectro.core.tables import Clip, Failure, Split
 from spectro.data.splits import assign, leaking_groups, split
 from spectro.data.store import open_store
+from spectro.data.tables import write_tables
 
 Items = dict[str, Clip]
 
@@ -134,9 +135,8 @@ def test_scarce_classes_spread_over_the_folds() -> None:
 
 
 def save(folder: Path, clips: list[Clip], failed: tuple[str, ...] = ()) -> Path:
-    write_clips(folder / "clips.csv", clips)
-    failures = (Failure(path=path, reason="empty", seconds=0.0, message="") for path in failed)
-    write_failures(folder / "failed.csv", failures)
+    failures = [Failure(path=path, reason="empty", seconds=0.0, message="") for path in failed]
+    write_tables(DataFolder(folder), clips, failures)
     return folder
 
 

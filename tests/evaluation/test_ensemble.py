@@ -159,7 +159,13 @@ def test_an_earlier_ensemble_is_replaced(tmp_path: Path) -> None:
     drop_predictions(runs[1], "val")
     change_predictions(runs[1], ids=tuple(f"{name}0" for name in runs[1].predictions("test").ids))
     second = ensemble(runs, out=tmp_path / "both", weights=[1, 2])
-    assert {path.name for path in second.path.iterdir()} == {"card.json", "predictions-test.npz"}
+    assert {path.name for path in second.path.iterdir() if path.name[0] != "."} == {
+        "card.json",
+        "ensemble.json",
+        second.card.generation,
+    }
+    assert [path.name for path in second.folder.iterdir()] == ["predictions-test.npz"]
+    assert not second.metrics_path.exists()
     assert second.card.members[1].weight == pytest.approx(2 / 3)
     (tmp_path / "empty").mkdir()
     assert ensemble(runs, out=tmp_path / "empty").card.is_ensemble
@@ -212,6 +218,9 @@ def test_runs_with_different_clips_or_labels_are_refused(tmp_path: Path) -> None
         ensemble([first, fewer], out=tmp_path / "both")
     other = model_run(tmp_path / "c", 3)
     change_predictions(other, labels=(*LABELS[:2], "rock"))
+    with pytest.raises(RunError, match=r"card\.json \(first\) and the predictions beside it"):
+        ensemble([first, other], out=tmp_path / "both")
+    other.write_card(dataclasses.replace(other.card, labels=(*LABELS[:2], "rock")))
     with pytest.raises(RunError, match=f"only the first has '{LABELS[2]}'"):
         ensemble([first, other], out=tmp_path / "both")
     wrong = model_run(tmp_path / "d", 4)

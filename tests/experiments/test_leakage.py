@@ -13,6 +13,7 @@ from spectro.core.errors import ConfigError, DataError
 from spectro.core.tables import Clip, Segment
 from spectro.data import png
 from spectro.data.store import picture_path, picture_shape, tags
+from spectro.data.tables import complete, write_tables
 from spectro.experiments.leakage import LeakageGapConfig, leakage_gap, read_leakage, spectrogram_statistics
 from spectro.experiments.results import LeakageGap
 
@@ -40,9 +41,9 @@ def noise_folder(path: Path, config: RenderConfig, *, by_class: float, by_group:
                     png.write(file, image, tags(config, segment, "none"))
                     segments.append(segment)
     data.write_config(config)
-    data.write_clips(tuple({segment.clip.id: segment.clip for segment in segments}.values()))
-    data.write_failures(())
-    data.write_segments(config, tuple(segments))
+    clips = {segment.clip.id: segment.clip for segment in segments}
+    write_tables(data, tuple(clips.values()))
+    complete(data, config, segments, dict.fromkeys(clips, "none"))
     return data
 
 
@@ -66,6 +67,17 @@ def test_where_only_the_group_is_recognized_the_gap_is_wide(tmp_path: Path, smal
         data.leakage_path.write_text(damaged, encoding="utf-8")
         with pytest.raises(DataError, match=r"leakage_gap\.json .*measure the gap again"):
             read_leakage(data)
+
+
+def test_a_gap_of_other_labels_or_spectrograms_is_not_shown(tmp_path: Path, small: RenderConfig) -> None:
+    data = noise_folder(tmp_path, small, by_class=1.0, by_group=0.0)
+    gaps(data)
+    assert read_leakage(data)
+    noise_folder(tmp_path, small, by_class=0.9, by_group=0.0)
+    with pytest.raises(DataError, match="measured on other spectrograms, labels or groups"):
+        read_leakage(tmp_path)
+    noise_folder(tmp_path, small, by_class=1.0, by_group=0.0)
+    assert read_leakage(tmp_path)
 
 
 def test_where_the_class_is_recognized_there_is_no_gap(tmp_path: Path, small: RenderConfig) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.constants
 import pytest
@@ -253,34 +251,6 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match=message) as caught:
             backbone_state(SMALL, str(save_safe(content, tmp_path / "wrong")))
         assert "\n" not in str(caught.value)
-
-
-class Evil:
-    """Creates a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-def test_files_that_hold_more_than_tensors_are_refused_unrun(tmp_path: Path) -> None:
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil(tmp_path / "executed"), protocol=2))
-    torch.save({"weight": torch.zeros(2), "x": Evil(tmp_path / "executed")}, tmp_path / "evil-zip.pth")
-    (tmp_path / "text.pth").write_text("weights")
-    (tmp_path / "empty.pth").touch()
-    (tmp_path / "text.safetensors").write_text("weights")
-    whole = save_plain(small_state(), tmp_path / "whole").read_bytes()
-    (tmp_path / "truncated.pth").write_bytes(whole[: len(whole) // 2])
-    for path in [*tmp_path.glob("evil*"), *tmp_path.glob("t*"), tmp_path / "empty.pth"]:
-        with pytest.raises(WeightsError, match="cannot be read as weights") as caught:
-            backbone_state(SMALL, str(path))
-        assert path.name in str(caught.value)
-    assert not (tmp_path / "executed").exists()
-    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
-    with pytest.raises(WeightsError, match="holds no table of weights"):
-        backbone_state(SMALL, str(tmp_path / "numbers.pth"))
 
 
 def test_a_word_that_is_no_source_and_no_file_is_refused() -> None:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spectro.core import caches, files
 from spectro.core.errors import DataError, StorageError
 from spectro.core.runs import Run
 from spectro.data.store import open_store
 from spectro.inference import batches
-from spectro.training import backbone_features
-from spectro.training.backbone_features import frozen_features, run_features
+from spectro.training.backbone_features import (
+    CPU,
+    Cache,
+    Floats16,
+    cached_backbone_features,
+    frozen_features,
+    run_features,
+)
 from spectro.training.finetune import finetune
 from tests.training.shared import QUICK, TINY
 
@@ -37,7 +46,7 @@ def test_maps_and_curves_read_the_cache_that_training_filled(data: Path, tmp_pat
     store = open_store(data)
     finetune(data, out=tmp_path / "one", model=TINY, config=FROZEN, weights="none")
     before = times(store.path / "features")
-    kept = frozen_features(store, TINY, "none")
+    kept = np.array(frozen_features(store, TINY, "none"))
     assert before == times(store.path / "features")
     for path in before:
         path.unlink()
@@ -65,10 +74,69 @@ def test_a_machine_that_fails_is_one_line_and_leaves_no_half_file(
 
     config = dataclasses.replace(QUICK, seed=5)  # features of its own
     if work == "features":
-        monkeypatch.setattr(backbone_features, "write_array_header_1_0", fail)
+        monkeypatch.setattr(caches, "write_array_header_1_0", fail)
     else:
         monkeypatch.setattr(batches.Batches, "_make", fail)
     with pytest.raises(StorageError, match=r"Input/output error; .* keeps 0 finished epochs") as stopped:
         finetune(data, out=tmp_path / "run", model=TINY, config=config, weights="none")
     assert "\n" not in str(stopped.value)
     assert not list(data.rglob("*.tmp"))
+
+
+def test_a_damaged_or_stale_cache_is_made_again_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inputs = np.random.default_rng(0).integers(0, 255, (7, 8, 9), np.uint8)
+    source = batches.Batches(inputs, CPU, 3)
+    cache = Cache.of(tmp_path, "net", weights="a")
+
+    def features(cache: Cache = cache) -> Floats16:
+        files._verified.clear()  # as in another process
+        return np.array(cached_backbone_features(cache, lambda x: x, source, 7))
+
+    right, rng, note = features(), np.random.default_rng(1), cache.path.with_suffix(".json")
+    assert right.shape == (7, 1, 1, 1)
+    array, text = cache.path.read_bytes(), note.read_bytes()
+    damaged = [(array[:cut], text) for cut in (0, 5, 100, len(array) - 1)]
+    damaged += [(array, text[:cut]) for cut in (0, 20, len(text) - 9)]
+    damaged += [(bytes(len(array)), text), (array + b"x", text), (pickle.dumps(array), text), (array, b"[]")]
+    for place in rng.integers(0, len(array), 10).tolist():
+        damaged.append((array[:place] + bytes([array[place] ^ 4]) + array[place + 1 :], text))
+    for number, (content, beside) in enumerate(damaged):
+        cache.path.write_bytes(content)
+        note.write_bytes(beside)
+        caplog.clear()
+        assert np.array_equal(features(), right), number
+        assert [record.message for record in caplog.records] == [
+            f"{cache.path} is damaged or not complete: these features are computed again"
+        ]
+        caplog.clear()
+        features()
+        assert not caplog.records
+    note.unlink()  # as after a death between the two
+    assert np.array_equal(features(), right)
+    cache.path.unlink()
+    assert np.array_equal(features(), right)
+    stale = Cache(path=cache.path, facts={"weights": "b"})
+    assert np.array_equal(features(stale), right)
+    assert caplog.records
+
+
+def test_a_folder_in_the_place_of_a_cache_is_one_line(tmp_path: Path) -> None:
+    source = batches.Batches(np.zeros((2, 3, 4), np.uint8), CPU, 2)
+    for name in ("net.npy", "net.json"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(StorageError, match=f"{name} is a folder"):
+            cached_backbone_features(tmp_path / "net.npy", lambda x: x, source, 2)
+        (tmp_path / name).rmdir()
+
+
+def test_a_disk_without_room_for_all_views_is_refused_before_it_is_full(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = open_store(data).path / "features"
+    kept = {path.name for path in cache.iterdir()} if cache.exists() else set()
+    config = dataclasses.replace(FROZEN, views=1000, seed=77)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 3_000_000))  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"of 1000 views .* or lower --views") as refused:
+        finetune(data, out=tmp_path / "run", model=TINY, config=config, weights="none")
+    assert "\n" not in str(refused.value)
+    assert {path.name for path in cache.iterdir()} == kept

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
+import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from spectro.core.errors import RunError, StorageError, WeightsError
-from spectro.core.files import read_document, write_document
+from spectro.core.errors import RunError, StorageError
+from spectro.core.files import read_payload, write_payload
 from spectro.core.runs import Run
-from spectro.training.checkpoint import JOB_VERSION, load_checkpoint
+from spectro.training import finetune as finetune_module
+from spectro.training.checkpoint import (
+    CHECKPOINT_VERSION,
+    Basis,
+    finished_epochs,
+    load_checkpoint,
+    save_checkpoint,
+)
 from spectro.training.finetune import finetune
-from tests.training.shared import QUICK, TINY, differing, history
+from spectro.training.progress import Progress
+from tests.training.shared import QUICK, TINY, Evil, differing, history
 
 SCRIPT = """
 import os, signal, sys
@@ -61,87 +75,182 @@ def test_killed_and_repeated_it_ends_like_the_uninterrupted_run(
     assert not (out / "checkpoint.pt").exists()
 
 
-def test_a_finished_run_is_returned_and_other_settings_are_refused(finished: Path, data: Path) -> None:
-    written = (finished / "card.json").stat().st_mtime_ns
-    finetune(data, out=finished, model=TINY, config=QUICK, weights="none")
-    assert (finished / "card.json").stat().st_mtime_ns == written
-    with pytest.raises(RunError, match=r"training\.lr: 0\.002 here, 0\.001 there"):
-        finetune(data, out=finished, model=TINY, config=dataclasses.replace(QUICK, lr=2e-3), weights="none")
+@pytest.fixture(scope="module")
+def unfinished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that stopped after its first epoch; do not write into it, copy it first."""
+    out = tmp_path_factory.mktemp("unfinished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(1, patch)
+        with pytest.raises(RunError, match="stop here"):
+            resume(out, data)
+    return out
 
 
-def read_job(run: Path) -> dict[str, dict[str, object]]:
-    return read_document(run / "job.json", "job", JOB_VERSION, remedy="")
+def stop_after(epochs: int, patch: pytest.MonkeyPatch) -> None:
+    save = finetune_module.save_checkpoint
+
+    def saved(run: Run, progress: Progress, *rest: Any) -> None:
+        save(run, progress, *rest)
+        if len(progress.history) == epochs:
+            raise RunError("stop here")
+
+    patch.setattr(finetune_module, "save_checkpoint", saved)
 
 
-def test_a_setting_that_came_later_has_its_default_in_older_runs(finished: Path, data: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(finished, tmp_path / "run")
-    job = read_job(run)
-    del job["training"]["cache_finetune"]
-    write_document(run / "job.json", "job", JOB_VERSION, job)
-    finetune(data, out=run, model=TINY, config=QUICK, weights="none")
-    later = dataclasses.replace(QUICK, unfreeze=1, cache_finetune=True)
-    with pytest.raises(RunError, match=r"training\.cache_finetune: True here, False there"):
-        finetune(data, out=run, model=TINY, config=later, weights="none")
+def resume(run: Path, data: Path) -> Run:
+    return finetune(data, out=run, model=TINY, config=QUICK, weights="none")
 
 
-@pytest.mark.parametrize("damage", ["gone", "changed", "torn"])
-def test_a_damaged_job_is_one_line(finished: Path, data: Path, tmp_path: Path, damage: str) -> None:
-    run = shutil.copytree(finished, tmp_path / "run")
-    job = run / "job.json"
-    if damage == "gone":
-        job.unlink()
-    else:
-        text = job.read_text()
-        job.write_text(text.replace('"seed": 0', '"seed": 1') if damage == "changed" else text[:40])
-    with pytest.raises(RunError, match="choose another --out or remove") as refused:
-        finetune(data, out=run, model=TINY, config=QUICK, weights="none")
-    assert "\n" not in str(refused.value)
+def damages(whole: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield cut, changed, emptied and zeroed contents, each with a name."""
+    rng = np.random.default_rng(seed)
+    for cut in sorted({0, 1, 20, *rng.integers(1, len(whole), 8).tolist(), len(whole) - 1}):
+        yield f"cut at {cut}", whole[:cut]
+    for place in [3, *rng.integers(0, len(whole), 12).tolist()]:
+        yield (
+            f"flipped at {place}",
+            whole[:place] + bytes([whole[place] ^ 1 << int(rng.integers(8))]) + whole[place + 1 :],
+        )
+    yield "zeroed", bytes(len(whole))
+    yield "longer", whole + b"x"
+    yield "foreign", pickle.dumps({"progress": {}})
 
 
-def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(RunError, match=r"checkpoint\.pt is damaged .* start again") as refused:
+def test_a_damaged_checkpoint_is_one_line_that_says_what_to_do(unfinished: Path, tmp_path: Path) -> None:
+    path, whole = tmp_path / "checkpoint.pt", (unfinished / "checkpoint.pt").read_bytes()
+    for name, content in damages(whole, seed=0):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=r"remove .*checkpoint\.pt to start that training again") as refused:
+            load_checkpoint(Run(tmp_path))
+        assert "\n" not in str(refused.value), name
+        assert finished_epochs(Run(tmp_path)) == 0
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(RunError, match="is a folder, not a file"):
         load_checkpoint(Run(tmp_path))
+
+
+def test_a_whole_file_that_is_no_checkpoint_is_one_line_and_not_run(tmp_path: Path) -> None:
+    for content in (Evil(tmp_path / "executed"), {"basis": {}, "progress": 3}, [1], {"basis": {}, "progress": {}}):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_payload(tmp_path / "checkpoint.pt", "checkpoint", CHECKPOINT_VERSION, buffer.getvalue())
+        with pytest.raises(RunError, match=r"checkpoint\.pt is damaged") as refused:
+            load_checkpoint(Run(tmp_path))
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_damaged_checkpoint_is_kept_until_it_is_removed(
+    unfinished: Path, finished: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = shutil.copytree(unfinished, tmp_path / "run")
+    (run / "checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"remove .*checkpoint\.pt"):
+        resume(run, data)
+    assert (run / "checkpoint.pt").read_bytes() == b"damaged"
+    (run / "checkpoint.pt").unlink()
+    resume(run, data)
+    assert [record.message for record in caplog.records if "its training starts again" in record.message]
+    assert not differing(finished, run)
+
+
+def test_a_checkpoint_of_another_run_or_other_weights_is_refused(unfinished: Path, data: Path, tmp_path: Path) -> None:
+    basis = Basis.from_dict(read_basis(unfinished))
+    assert len(load_checkpoint(Run(unfinished), basis).history) == 1
+    with pytest.raises(RunError, match="is the checkpoint of another run"):
+        load_checkpoint(Run(unfinished), dataclasses.replace(basis, job="other"))
+    with pytest.raises(RunError, match="begun with other first weights"):
+        load_checkpoint(Run(unfinished), dataclasses.replace(basis, weights="other"))
+    with pytest.raises(RunError, match="begun with other inputs"):
+        load_checkpoint(Run(unfinished), dataclasses.replace(basis, data="other"))
+    run = shutil.copytree(unfinished, tmp_path / "run")
+    (run / "job.json").unlink()
+    with pytest.raises(RunError, match=r"no job\.json"):
+        resume(run, data)
+
+
+def read_basis(run: Path) -> dict[str, str]:
+    payload = read_payload(run / "checkpoint.pt", "checkpoint", CHECKPOINT_VERSION, remedy="")
+    basis: dict[str, str] = torch.load(io.BytesIO(payload), weights_only=True)["basis"]
+    return basis
+
+
+def test_a_checkpoint_that_does_not_fit_the_network_is_one_line(unfinished: Path, data: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(unfinished, tmp_path / "run")
+    progress = load_checkpoint(Run(run))
+    progress.states["module"] = {}
+    save_checkpoint(Run(run), progress, 0.0, Basis.from_dict(read_basis(unfinished)))
+    with pytest.raises(RunError, match="does not fit this network") as refused:
+        resume(run, data)
     assert "\n" not in str(refused.value)
 
 
-def test_a_run_that_could_not_start_gives_way_to_another(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError):
-        finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights=str(tmp_path / "missing.safetensors"))
-    run = finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
-    with pytest.raises(RunError, match="holds a run of other settings"):
-        finetune(data, out=run.path, model=TINY, config=dataclasses.replace(QUICK, seed=1), weights="none")
-
-
-def full_disk(*_: object) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def failing_writer(*_: object) -> None:
-    raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
-
-
-@pytest.mark.parametrize("fail", [full_disk, failing_writer])
-def test_a_full_disk_keeps_the_last_checkpoint(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]
+@pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+def test_the_history_is_rewritten_from_the_checkpoint(
+    unfinished: Path, finished: Path, data: Path, tmp_path: Path, damage: str
 ) -> None:
-    written: list[Path] = []
-    save = torch.save
+    run = shutil.copytree(unfinished, tmp_path / "run")
+    path = run / "history.csv"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:40] if damage == "cut" else b"\0" * 100)
+    resume(run, data)
+    assert history(run) == history(finished)
 
-    def fill(value: object, path: Path) -> None:
-        if written:
-            fail()
-        written.append(path)
-        save(value, path)
 
-    monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(
-        StorageError, match=r"(No space left|is the disk full).* keeps 1 finished epoch, and the same command resumes"
-    ):
-        finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
-    names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"checkpoint.pt", "history.csv", "job.json"}
-    assert [row["epoch"] for row in history(tmp_path / "run")] == ["1"]
+@pytest.mark.parametrize("where", ["replace", "write"])
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS"])
+def test_a_disk_that_fails_keeps_the_last_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+) -> None:
+    number = getattr(errno, name)
+    run = tmp_path / "run"
+
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number))
+
+    if where == "replace":
+        replace = os.replace
+
+        def replaced(source: Path, target: Path) -> None:
+            if Path(target).name == "checkpoint.pt" and Path(target).exists():
+                refuse()
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", replaced)
+    else:
+        opened = Path.open
+
+        def broken(path: Path, *args: Any, **options: Any) -> Any:
+            file = opened(path, *args, **options)
+            if path.suffix == ".tmp" and path.parent == run and (run / "checkpoint.pt").exists() and args == ("wb",):
+                return Broken(file, refuse)
+            return file
+
+        monkeypatch.setattr(Path, "open", broken)
+    expected = rf"cannot write .*run/.*{os.strerror(number)}.* keeps 1 finished epoch, and the same command resumes"
+    with pytest.raises(StorageError, match=expected) as stopped:
+        finetune(data, out=run, model=TINY, config=QUICK, weights="none")
+    assert "\n" not in str(stopped.value)
+    monkeypatch.undo()
+    assert {path.name for path in run.iterdir()} == {".lock", "checkpoint.pt", "history.csv", "job.json"}
+    assert [row["epoch"] for row in history(run)] == ["1"]
+
+
+class Broken:
+    """A file that cannot be written to."""
+
+    def __init__(self, file: Any, refuse: Callable[[], None]) -> None:
+        self.file = file
+        self.write = lambda _: refuse()
+
+    def __enter__(self) -> Broken:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
 
 
 @pytest.mark.slow
@@ -161,4 +270,4 @@ def test_an_interruption_leaves_whole_files_and_says_how_to_resume(data: Path, t
     assert epochs > 0
     assert f"interrupted after {epochs} finished epoch" in errors.splitlines()[-1]
     assert "the same command" in errors.splitlines()[-1]
-    assert {path.name for path in out.iterdir()} == {"checkpoint.pt", "history.csv", "job.json"}
+    assert {path.name for path in out.iterdir()} == {".lock", "checkpoint.pt", "history.csv", "job.json"}

@@ -126,9 +126,17 @@ def test_a_process_that_is_gone_ends_the_other_with_one_clear_line(fresh: Path, 
     assert "Traceback" not in errors
 
 
-def test_an_unknown_device_is_one_line() -> None:
-    with pytest.raises(ConfigError, match="cud"):
-        set_up("cudaa", "auto")
+@pytest.mark.parametrize(
+    "name", ["cudaa", "", "cuda:", "cuda:x", "cuda:-1", "cuda:99", "cpu:1", "xyz", "meta", "cuda:²"]
+)
+def test_a_device_that_is_not_there_is_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown device|there is no") as refused:
+        set_up(name, "auto")
+    assert "\n" not in str(refused.value)
+
+
+def test_the_processor_may_have_a_number() -> None:
+    assert set_up("cpu:0", "auto").device == torch.device("cpu")
 
 
 def test_seeded_random_numbers_leave_the_generator_alone() -> None:

@@ -36,7 +36,8 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_folder_holds_everything_and_nothing_pickled(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "card.json", "history.csv", "job.json", "predictions-test.npz", "predictions-val.npz", "weights.safetensors",
+        ".lock", "card.json", "history.csv", "job.json", "predictions-test.npz", "predictions-val.npz",
+        "weights.safetensors",
     }  # fmt: skip
     assert [row["stage"] for row in history(finished)] == ["frozen", "frozen", "finetune", "finetune"]
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from spectro.core.arrays import softmax
 from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import RunError
+from spectro.core.runs import Run
 from spectro.inference.batches import Batches, to_input
 from spectro.models import build
-from spectro.training import loop
+from spectro.training import loop, save
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import set_up
 from spectro.training.finetune import finetune
@@ -89,6 +90,41 @@ def test_a_loss_that_is_no_number_ends_with_one_clear_line(
     monkeypatch.setattr(loop, "_backward", lambda *_: (float("nan"), torch.zeros(1, 4)))
     with pytest.raises(RunError, match=r"the loss became nan in epoch 1 of stage 'frozen'"):
         finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_outputs_that_are_no_numbers_end_with_one_clear_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    monkeypatch.setattr(loop, "predict_logits", lambda _, __, items: np.full((len(items), 4), value, np.float32))
+    with pytest.raises(RunError, match=r"outputs are not numbers after epoch 1 of stage 'frozen'") as stopped:
+        finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_run_that_diverged_without_validation_is_not_completed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of a last step may be no numbers though its loss was one."""
+    monkeypatch.setattr(save, "predict_logits", lambda _, __, items: np.full((len(items), 4), np.nan, np.float32))
+    with pytest.raises(RunError, match=r"probabilities of subset 'test' are not numbers") as stopped:
+        finetune(data, out=tmp_path / "run", split="noval", model=TINY, config=QUICK, weights="none")
+    assert "\n" not in str(stopped.value)
+    assert not (tmp_path / "run" / "card.json").exists()
+
+
+def test_a_rate_that_is_too_high_never_ends_in_a_traceback(data: Path, tmp_path: Path) -> None:
+    config = FinetuneConfig(
+        frozen_epochs=0, epochs=3, lr=0.99, finetune_lr=0.99, grad_clip=0, warmup_ratio=0, device="cpu"
+    )
+    run = tmp_path / "run"
+    try:
+        finetune(data, out=run, model=TINY, config=config, weights="none")
+    except RunError as error:
+        assert "\n" not in str(error)
+        assert not (run / "card.json").exists()
+    else:
+        assert np.isfinite(Run.open(run).predictions("test").probs).all()
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_reported(

@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from spectro.core.errors import DataError
+from spectro.core.paths import require_inside
 from spectro.core.registry import Registry
 from spectro.core.tables import Clip
 
@@ -48,7 +49,8 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
     Raises
     ------
     DataError
-        the source does not exist, contains no audio, or is not laid out that way.
+        the source does not exist, contains no audio, or is not laid out that way; or a clip is listed twice, has no
+        label, or is not inside the source.
     """
     source = Path(source)
     if not source.exists():
@@ -58,7 +60,14 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
     listing = LAYOUTS[layout](source)
     if not listing.clips:
         raise DataError(f"{source} lists no clips")
+    seen: set[str] = set()
     for clip in listing.clips:
+        require_inside(clip.id, source)
+        if clip.id in seen:
+            raise DataError(f"{source} lists '{clip.id}' twice; keep one of them")
+        seen.add(clip.id)
+        if not clip.label.strip():
+            raise DataError(f"{source} gives '{clip.id}' no label; fill it in, or leave the clip out")
         if not clip.id.isascii() and clip.id.encode(errors="replace").decode() != clip.id:
             raise DataError(f"the name of {clip.id!a} in {listing.root} is not UTF-8 text; rename it")
     return listing

@@ -8,6 +8,7 @@ from pathlib import Path
 from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
 from spectro.core.files import read_csv
+from spectro.core.paths import join_inside
 from spectro.core.tables import Clip
 from spectro.data.layouts import LAYOUTS, Scan
 
@@ -40,7 +41,7 @@ def _part(root: Path, folder: Path, fold: str) -> Iterator[Clip]:
     table = folder / "metadata.csv"
     if table.exists():
         for row in read_csv(table, ("file_name", "label")):
-            clip = (folder / row["file_name"]).relative_to(root).as_posix()
+            clip = join_inside(folder, row["file_name"], table).relative_to(root).as_posix()
             yield Clip(id=clip, label=row["label"], group=row.get("group") or clip, fold=fold)
         return
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES):

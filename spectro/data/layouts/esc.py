@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from spectro.core.files import read_csv
+from spectro.core.paths import require_inside
 from spectro.core.tables import Clip
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
@@ -75,7 +76,12 @@ def esc10(source: Path) -> Scan:
 def _from_table(source: Path, dataset: str) -> Scan:
     table = locate(source, ("meta/esc50.csv", "ESC-50-master/meta/esc50.csv"), dataset)
     clips = [
-        Clip(id=f"audio/{row['filename']}", label=row["category"], group=row["src_file"], fold=row["fold"])
+        Clip(
+            id=f"audio/{require_inside(row['filename'], table)}",
+            label=row["category"],
+            group=row["src_file"],
+            fold=row["fold"],
+        )
         for row in read_csv(table, ("filename", "fold", "category", "esc10", "src_file"))
         if dataset == "esc50" or row["esc10"].lower() == "true"
     ]

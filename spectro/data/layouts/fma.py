@@ -52,26 +52,39 @@ def scan(source: Path, subset: str) -> Scan:
     root = locate(source, (f"fma_{subset}",), f"fma-{subset}").resolve()
     wanted = SUBSETS[: SUBSETS.index(subset) + 1] if subset in SUBSETS else SUBSETS
     clips = []
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        header = list(zip(next(rows, []), next(rows, []), strict=False))
-        missing = [name for name in COLUMNS.values() if name not in header]
-        if missing:
-            raise DataError(f"{table} has no column {missing[0]}; is it tracks.csv of fma_metadata.zip?")
-        column = {name: header.index(levels) for name, levels in COLUMNS.items()}
-        for row in rows:
-            if not row[0].isdecimal() or row[column["subset"]] not in wanted or not row[column["genre"]]:
-                continue  # the third header line, another subset, or no label
-            track = f"{int(row[0]):06d}"
-            clips.append(
-                Clip(
-                    id=f"{track[:3]}/{track}.mp3",
-                    label=row[column["genre"]],
-                    group=f"artist {row[column['artist']]}",
-                    fold=FOLDS.get(row[column["split"]], ""),
-                )
+    header, rows = _read_tracks(table)
+    missing = [name for name in COLUMNS.values() if name not in header]
+    if missing:
+        raise DataError(f"{table} has no column {missing[0]}; is it tracks.csv of fma_metadata.zip?")
+    column = {name: header.index(levels) for name, levels in COLUMNS.items()}
+    for row in rows:
+        if not row or not row[0].isdecimal():
+            continue  # the third header line
+        if len(row) <= max(column.values()) or len(row[0]) > 9:
+            raise DataError(f"{table} breaks off in track {row[0][:9]}; unpack fma_metadata.zip again")
+        if row[column["subset"]] not in wanted or not row[column["genre"]]:
+            continue  # another subset, or no label
+        track = f"{int(row[0]):06d}"
+        clips.append(
+            Clip(
+                id=f"{track[:3]}/{track}.mp3",
+                label=row[column["genre"]],
+                group=f"artist {row[column['artist']]}",
+                fold=FOLDS.get(row[column["split"]], ""),
             )
+        )
     return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout=f"fma-{subset}")
+
+
+def _read_tracks(table: Path) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Return the two levels of each column's name, and the rows below; raises DataError where it is no such table."""
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} cannot be read ({error}); unpack fma_metadata.zip again") from None
+    padded: list[list[str]] = [*rows, [], []]
+    return list(zip(padded[0], padded[1], strict=False)), rows[2:]
 
 
 for _subset, (_clips, _size) in SIZES.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spectro.core.files import read_csv
+from spectro.core.paths import require_inside
 from spectro.core.tables import Clip
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
@@ -48,7 +49,7 @@ def scan(source: Path) -> Scan:
     folder = "audio/" if (root / "audio").is_dir() else ""  # the Kaggle copy has the folds beside the table
     clips = [
         Clip(
-            id=f"{folder}fold{row['fold']}/{row['slice_file_name']}",
+            id=require_inside(f"{folder}fold{row['fold']}/{row['slice_file_name']}", table),
             label=row["class"],
             group=row["fsID"],
             fold=row["fold"],

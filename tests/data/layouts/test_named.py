@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from spectro.core.config import SplitConfig
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError
-from spectro.core.tables import Clip, write_clips, write_failures
+from spectro.core.tables import Clip
 from spectro.data.datasets import DATASETS
 from spectro.data.layouts import LAYOUTS, scan
 from spectro.data.layouts.gtzan import FOLD_OF, REPEATED
 from spectro.data.splits import split
+from spectro.data.tables import write_tables
 from tests.data.miniatures import artist20, audiofolder, esc10_old, esc50, fma, gtzan, table, touch, urbansound8k
 
 MINIATURES = {
@@ -53,8 +55,7 @@ def test_gtzan_has_the_published_filtered_split(tmp_path: Path) -> None:
     clips = scan(gtzan(tmp_path), "gtzan").clips
     assert Counter(clip.fold for clip in clips) == {"train": 443, "val": 197, "test": 290, "": 70}
     assert Counter(FOLD_OF.values()).total() == 930
-    write_clips(tmp_path / "data" / "clips.csv", clips)
-    write_failures(tmp_path / "data" / "failed.csv", [])
+    write_tables(DataFolder(tmp_path / "data"), clips)
     (result,) = split(tmp_path / "data", config=SplitConfig(by="official"), name="filtered")
     assert result.statistics.counts == {"train": 443, "val": 197, "test": 290}
     assert len(result.statistics.left_out) == 70

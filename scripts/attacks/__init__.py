@@ -1,0 +1,1 @@
+"""The attacks of `scripts/stress state`, each a function of a world and a case."""

@@ -1,0 +1,1 @@
+"""The decoders: libsndfile first, FFmpeg (by way of PyAV) where that cannot; both give blocks of samples."""

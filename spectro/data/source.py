@@ -1,0 +1,87 @@
+"""Source files: none is opened that is no file, and whether one changed is decided by its content."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from pathlib import Path
+
+import xxhash
+
+from spectro.core.errors import AudioError
+
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+BLOCK = 1 << 18
+"""Bytes read at once: they stay in a core's cache."""
+RECENT = 0.1
+"""Seconds within which two changes of a file may carry the same time."""
+
+
+def require_file(path: Path) -> None:
+    """Raise AudioError where a path is no regular file: opening a named pipe would wait for ever.
+
+    Parameters
+    ----------
+    path
+        The audio file; links are followed.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise AudioError("missing", f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise AudioError("unreadable", f"{path} cannot be opened: {error}") from None
+    if not stat.S_ISREG(mode):
+        kind = KINDS.get(stat.S_IFMT(mode), "no file")
+        raise AudioError("unreadable", f"{path} is {kind}, not a file with sound; remove it, or leave it out")
+
+
+def source_stamp(path: Path) -> str:
+    """Return size and checksum of a source file, which differ once its content does; its times play no part.
+
+    Raises
+    ------
+    AudioError
+        it is missing, cannot be read, or is no file.
+    """
+    require_file(path)
+    try:
+        size, checksum = _hash(path)
+    except OSError as error:
+        raise AudioError("unreadable", f"{path} cannot be read: {error.strerror}") from None
+    return f"{size} {checksum}"
+
+
+def _hash(path: Path) -> tuple[int, str]:
+    """Return size and xxh3-128 of a file, read into one small buffer: three times as fast as fresh blocks of 1 MB."""
+    size, hasher = 0, xxhash.xxh3_128()
+    buffer = memoryview(bytearray(BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+            size += count
+    return size, hasher.hexdigest()
+
+
+def signature(path: Path) -> str:
+    """Return what the file system knows of a file: while that is the same, so is its content.
+
+    It holds the time of the last change of the inode, which no program can set. Empty where that cannot be relied on:
+    on Windows, or when the file changed a moment ago (or in the future) and could change again at the same time.
+
+    Raises
+    ------
+    OSError
+        the file is missing.
+    """
+    status = path.stat()
+    if sys.platform == "win32" or time.time() - status.st_ctime < RECENT:
+        return ""
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
