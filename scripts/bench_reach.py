@@ -27,8 +27,9 @@ from spectro.models.network import Network
 from spectro.training.backbone_features import cached_backbone_features
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import set_up
-from spectro.training.loop import Stage, Task, fit
+from spectro.training.loop import fit
 from spectro.training.progress import ValidationScores
+from spectro.training.task import Stage, Task
 
 CPU = torch.device("cpu")
 app = App(help=__doc__)

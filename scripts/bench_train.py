@@ -33,7 +33,8 @@ from spectro.models import build
 from spectro.models.split import split_backbone
 from spectro.training.backbone_features import cached_backbone_features
 from spectro.training.devices import fast_arithmetic, set_up
-from spectro.training.loop import Stage, Task, fit
+from spectro.training.loop import fit
+from spectro.training.task import Stage, Task
 
 SHAPE, CLASSES, BATCH, EPOCHS, VIEWS, LAST = (128, 431), 10, 16, 80, 4, 2
 PACKAGES = ("torch", "timm", "fastai")

@@ -81,19 +81,23 @@ def tried(world: World, kind: str, count: int, workers: int) -> list[Verdict]:
     plan, attack = ATTACKS[kind]
     cases = plan(world)
     begin = time.perf_counter()
-    verdicts = spread(lambda worker, number: attack(world, worker, number, cases), range(count), workers)
+
+    def one(worker: int, number: int) -> Verdict:
+        verdict = attack(world, worker, number, cases)
+        if verdict.result != "right":  # at once, for all of them may take long
+            print(verdict.line, file=sys.stderr, flush=True)
+        return verdict
+
+    verdicts = spread(one, range(count), workers)
     print(f"{kind}: {count} in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
     return verdicts
 
 
 def report(verdicts: list[Verdict], seed: int, file: Path | None) -> None:
-    """Print failures, each kind of them once, and the table; exit with 1 unless all is right."""
+    """Print the table, and write the failures into a file; exit with 1 unless all is right."""
     wrong = [verdict for verdict in verdicts if verdict.result != "right"]
-    lines = [verdict.line for verdict in wrong]
     if file:
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    for line in lines:
-        print(line)
+        file.write_text("".join(f"{verdict.line}\n" for verdict in wrong), encoding="utf-8")
     print(f"seed {seed}\n{table(verdicts)}")
     sys.exit(1 if wrong else 0)
 

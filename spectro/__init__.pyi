@@ -62,11 +62,13 @@ from .inference.classifier import Classifier as Classifier
 from .inference.predict import Predicted as Predicted
 from .inference.predict import Predictor as Predictor
 from .inference.predict import predict as predict
+from .inference.stream import predict_to as predict_to
 from .plots.draw import draw_boxes as draw_boxes
 from .plots.draw import draw_map as draw_map
 from .plots.draw import draw_run as draw_run
 from .reports.html import report as report
 from .reports.model_card import model_card as model_card
+from .serving.export.export import export as export
 from .serving.hub import push as push
 from .training.finetune import finetune as finetune
 from .training.train_classical import train_classical as train_classical

@@ -63,9 +63,9 @@ def test_from_sounds_to_an_answer(
     assert cards == {run: (tmp_path / run / "card.json").read_bytes() for run in cards}, "reading wrote into a card"
 
     clip = DataFolder.open("data").source_root() / "hum" / "hum-0-0.wav"
-    answer = json.loads(spectro(f"predict runs/both {clip} --json -"))["files"][0]
+    answer = json.loads(spectro(f"predict runs/both {clip} --json"))["files"][0]
     assert answer["probability"] == max(answer["probabilities"].values())
     assert [segment["start"] for segment in answer["segments"]] == [0.0, 1.0, 2.0]
     assert all(len(line) <= 80 for line in spectro(f"predict runs/both {clip}").splitlines())
-    spectro(f"predict runs/both {clip} --csv answer.csv")
+    spectro(f"predict runs/both {clip} --out answer.csv")
     assert len((tmp_path / "answer.csv").read_text(encoding="utf-8").splitlines()) == 1 + 1 + 3

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a command counts as hung."""
 MEMORY = 8 << 30
 """Bytes of address space that a command may take; a damaged number must not ask for more."""

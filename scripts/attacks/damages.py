@@ -21,8 +21,8 @@ OPTIONAL = ("audit.json", "audit.csv", "leakage_gap.json")
 HOPS = 3
 """How many errors in a row may each name the next thing to do."""
 REMEDY = re.compile(
-    r"[;:] .*\b(choose|remove|move|run|make|repeat|restore|correct|save|add|bring|give|evaluate|quote|write|train"
-    r"|did you mean)\b"
+    r"[;:] .*\b(choose|remove|move|run|make|repeat|restore|correct|save|add|bring|give|evaluate|explain|quote|write"
+    r"|train|did you mean)\b"
 )
 """What a message that ends a command says after what is wrong."""
 REMAKE = {
@@ -168,13 +168,15 @@ def followed(world: World, case: Case, state: Path, name: str, outcome: Outcome)
             named = REMEDY.search(outcome.last_complaint.removeprefix("spectro: "))
             return None if named else case.verdict("unclear", f"no remedy: {outcome.last_complaint}")
         for step in steps:
-            outcome = run(state, step, patience=60)
+            outcome = run(state, step)
             if outcome.code not in (0, 3):
                 break
         else:
             outcome = world.run(case.command, state)
             if outcome.code == world.answers[case.command].code:
-                apart = [] if name.startswith("runs/") else world.right(case.command, state, outcome)
+                taken_over = Path(name).name in EDITED and Path(name).name in outcome.err
+                other_run = name.startswith("runs/") or taken_over
+                apart = [] if other_run else world.right(case.command, state, outcome)
                 return case.verdict("lost", f"'{text}': after that {', '.join(apart[:3])} differ") if apart else None
         if outcome.code != 2 or not outcome.complaints:
             break

@@ -13,7 +13,7 @@ from scripts.attacks.verdict import Case, Verdict, crashed_or_hung
 from scripts.attacks.world import ENSEMBLE, TRAIN, World, chance, snapshot
 
 KIND = "rivals"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True)

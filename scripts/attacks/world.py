@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from scripts.attacks.children import Outcome, Prepare, at_end, kill_at, record, run
+from scripts.attacks.children import PATIENCE, Outcome, Prepare, at_end, kill_at, record, run
+from spectro.core.files import digest_text
 
 RATE = 22050
 SETTINGS = ("--n-fft", "1024", "--n-mels", "32", "--seconds", "1", "--workers", "1")
@@ -96,7 +97,7 @@ def commands(corpus: Path) -> dict[str, Command]:
     for name in RUNS:
         metrics = f"runs/{name}/metrics.json"
         known[f"evaluate-{name}"] = Command(("evaluate", f"runs/{name}", "--json"), (metrics,), (metrics,))
-        known[f"predict-{name}"] = Command(("predict", f"runs/{name}", *sounds, "--json", "-"))
+        known[f"predict-{name}"] = Command(("predict", f"runs/{name}", *sounds, "--json"))
         known[f"card-{name}"] = Command(("models", "card", f"runs/{name}", "--out", "card.md"), ("card.md",))
         known[f"plot-{name}"] = Command(("plot", "run", f"runs/{name}", "--out", "plots"), ("plots",))
     return known
@@ -149,7 +150,7 @@ class World:
         remove(folder, without)
         return folder
 
-    def run(self, name: str, folder: Path, *prepare: Prepare, patience: float = 20.0) -> Outcome:
+    def run(self, name: str, folder: Path, *prepare: Prepare, patience: float = PATIENCE) -> Outcome:
         """Run a command of this world in a folder."""
         return run(folder, self.commands[name].arguments, prepare, patience)
 
@@ -196,12 +197,14 @@ def timeless(path: Path) -> bytes:
             card = json.loads(content)
             card["history"] = {**(card["history"] or {}), "seconds": 0}
             card["files"] = {**card["files"], "history.csv": "", "model.skops": ""}
-            return json.dumps({**card, "checksum": "", "command": "", "generation": ""}).encode()
+            own = dict.fromkeys(("checksum", "command", "generation", "environment"), "")
+            return json.dumps({**card, **own}).encode()
         if path.name == "history.csv":
             rows = list(csv.DictReader(io.StringIO(content.decode())))
             return repr([{key: row[key] for key in row if not key.startswith("seconds")} for row in rows]).encode()
-        if path.name == "done.csv":  # a journal: a line may stand there twice
-            return repr(sorted(set(content.splitlines()))).encode()
+        if path.name == "done.csv":  # a journal: a line may stand there twice, and one that is not whole does not count
+            lines = filter(None, csv.reader(io.StringIO(content.decode())))
+            return repr(sorted({tuple(line) for line in lines if line[-1] == digest_text(*line[:-1])})).encode()
         if path.suffix == ".npy":
             return bytes(np.load(path, allow_pickle=False).tobytes())
         if path.suffix == ".html":  # streams of Ogg have random numbers

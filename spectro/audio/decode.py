@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ LOUD = 0.003
 """Root mean square, -50 dB of full scale, from which a block shows how the channels relate."""
 CANCELLED = 1e-3
 """Share of the channels' energy below which their average counts as cancelled: -30 dB, as codecs leave some of it."""
+
+most_samples: ContextVar[float] = ContextVar("most_samples", default=math.inf)
+"""Samples, of all channels together, after which a file is given up (`too-long`), whatever its header claims."""
 
 
 class Sound:
@@ -75,7 +79,7 @@ class Sound:
         ------
         AudioError
             `truncated`: there is less sound than the header says, or the decoder stopped at a damaged spot;
-            `not-finite`: a sample is NaN or infinite.
+            `not-finite`: a sample is NaN or infinite; `too-long`: it exceeds `most_samples`.
         """
         resampler = None
         if sample_rate != self.info.sample_rate:
@@ -93,10 +97,13 @@ class Sound:
         mono = np.empty(BLOCK, np.float32)
         full_scale = 32768.0 if native else 1.0
         weights = np.full(channels, 1 / (full_scale * channels), np.float32)
-        done, count, undecided = 0, BLOCK, channels > 1
+        done, count, undecided, most = 0, BLOCK, channels > 1, most_samples.get()
         while count == BLOCK:
             count = stream.read(raw)
             done += count
+            if done * channels > most:
+                message = f"{self.path} exceeds {done / self.info.sample_rate:.0f} s, longer than is taken; cut it"
+                raise AudioError("too-long", message)
             if channels > 1 and native:
                 np.copyto(floats[:count], raw[:count])
             block = _average((raw if channels == 1 else floats)[:count], weights, mono[:count])

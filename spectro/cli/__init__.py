@@ -9,13 +9,25 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from spectro.cli import data, evaluate, experiments, plots, serving, train
+from spectro.cli import data, evaluate, experiments, plots, predicting, rendering, serve, serving, train
 from spectro.cli.app import MISTAKE, command_line, complain
 from spectro.cli.app import app as program
 from spectro.cli.stopping import AFTER_STOP, NOTHING, Stop, after_stop, stoppable, system_error
 from spectro.core.errors import ConfigError, SpectroError
 
-__all__ = ["data", "evaluate", "experiments", "main", "plots", "program", "serving", "train"]
+__all__ = [
+    "data",
+    "evaluate",
+    "experiments",
+    "main",
+    "plots",
+    "predicting",
+    "program",
+    "rendering",
+    "serve",
+    "serving",
+    "train",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Group, Parameter
@@ -18,6 +17,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from spectro.core.distribution import version
+
 if TYPE_CHECKING:
     from spectro.core.tables import Failure
     from spectro.evaluation.results import Estimate
@@ -25,7 +26,19 @@ if TYPE_CHECKING:
 MISTAKE, SOME_FAILED = 2, 3  # exit codes; 3: the work was done, but not for every file
 
 ORDER = {
-    "Pipeline": ("render", "split", "finetune", "evaluate", "compare", "ensemble", "report", "predict", "explain"),
+    "Pipeline": (
+        "render",
+        "split",
+        "finetune",
+        "evaluate",
+        "compare",
+        "ensemble",
+        "report",
+        "predict",
+        "explain",
+        "export",
+        "serve",
+    ),
     "More evaluation": ("crossval", "tta", "label-issues", "evaluate-predictions"),
     "Command groups": ("data", "plot", "models", "bench"),
 }
@@ -60,7 +73,7 @@ def default_text(value: object) -> str | None:
 app = App(
     name="spectro",
     help="Classify music and sound from spectrogram images.",
-    version=version("spectro"),
+    version=version(),
     default_parameter=Parameter(negative_iterable=(), show_default=default_text),
     suppress_keyboard_interrupt=False,
 )

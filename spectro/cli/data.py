@@ -1,4 +1,4 @@
-"""Commands before any model: render, split, and the group `data`."""
+"""Commands between rendering and training: split, and the group `data`."""
 
 from __future__ import annotations
 
@@ -21,79 +21,15 @@ from spectro.cli.app import (
     put_table,
 )
 from spectro.cli.bounds import PerClass, Seed, Workers
-from spectro.cli.outputs import FAILURE_COLUMNS, FEATURE_COLUMNS, require_file, require_folder
-from spectro.cli.stopping import NOTHING, after_stop, tidied
-from spectro.core.config import Config, MelConfig, RenderConfig, SegmentConfig, SplitConfig
+from spectro.cli.outputs import FAILURE_COLUMNS, FEATURE_COLUMNS, require_file
+from spectro.core.config import Config, SegmentConfig, SplitConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spectro.core.arrays import Image, Items
     from spectro.data.audit import Audit
-    from spectro.data.estimate import RenderingEstimate
     from spectro.experiments.results import LeakageGap
-
-
-@command("render")
-def render(
-    source: Path,
-    /,
-    *,
-    out: Path,
-    layout: str = "auto",
-    workers: Workers = 0,
-    strict: Flag = False,
-    exclude: Path | None = None,
-    dry_run: Flag = False,
-    as_json: Json = False,
-    mel: Annotated[MelConfig, fields("Mel-spectrogram")] = MelConfig(),  # noqa: B008
-    segment: Annotated[SegmentConfig, fields("Segments")] = SegmentConfig(),  # noqa: B008
-) -> int:
-    """Cut audio into segments and render each as a mel-spectrogram image; resumes where it stopped.
-
-    Example: spectro render music --out data
-
-    Parameters
-    ----------
-    source
-        A folder with one folder per class, or a CSV file with the columns path,label[,group][,fold].
-    out
-        Folder for clips.csv, failed.csv and the images.
-    layout
-        How the source is laid out; auto means csv for a file and folder for a folder.
-    workers
-        Number of processes; 0 = one per core.
-    strict
-        Stop at the first file that cannot be used, instead of listing it in failed.csv and continuing.
-    exclude
-        CSV file whose column path names clips to leave out, such as spectro data check --bad-files writes.
-    dry_run
-        Only estimate the number of clips and segments, the disk space and the time.
-    """
-    config = RenderConfig(mel=mel, segment=segment)
-    if dry_run:
-        after_stop.set(NOTHING)
-        estimate = spectro.estimate_rendering(source, config=config, layout=layout, workers=workers, exclude=exclude)
-        return put_estimate(estimate, as_json)
-    with tidied(require_folder(out, "data")):
-        rendering = spectro.render(
-            source,
-            out=out,
-            config=config,
-            layout=layout,
-            workers=workers,
-            strict=strict,
-            exclude=exclude,
-            progress=True,
-        )
-    store, segments = rendering.store, len(rendering.store.segments)
-    if as_json:
-        facts = {"data": str(rendering.data), "config_id": store.config_id, "segments": segments}
-        failed = [dataclasses.asdict(failure) for failure in rendering.failed]
-        put_json({**facts, "made": rendering.made, "reused": rendering.reused, "failed": failed})
-    else:
-        print(f"{segments} spectrograms in {store.path} ({rendering.made} new, {rendering.reused} reused)")
-    return complain_of(rendering.failed)
 
 
 @command("split")
@@ -155,6 +91,8 @@ def check(
     workers
         Number of processes; 0 = one per core.
     """
+    from spectro.data.layouts import describe_skipped
+
     if bad_files is not None:
         require_file(bad_files, "csv", columns=FAILURE_COLUMNS, option="--bad-files")
     report = spectro.check_audio(source, layout=layout, bad_files=bad_files, config=config, workers=workers)
@@ -163,7 +101,13 @@ def check(
     else:
         for finding in report.findings:
             print(f"{'UNUSABLE' if finding.unusable else 'suspicious'} {finding.reason}: {finding.message}")
-        print(f"{report.clips} clips, {report.seconds / 3600:.2f} hours; {len(report.unusable)} cannot be used")
+        for labels in report.similar_labels:
+            names = ", ".join(map(repr, labels))
+            print(f"suspicious similar-labels: {names} differ only in case, blanks or Unicode form; use one of them")
+        if left_out := describe_skipped(report.skipped):
+            print(left_out)
+        pyav = f", {report.pyav} of them for PyAV" if report.pyav else ""
+        print(f"{report.clips} clips{pyav}, {report.seconds / 3600:.2f} hours; {len(report.unusable)} cannot be used")
     return SOME_FAILED if report.unusable else 0
 
 
@@ -361,17 +305,6 @@ def feature_config(feature: str, stats_set: str) -> Config | None:
     if feature != "stats":
         raise ConfigError(f"--stats-set {stats_set} applies to the feature stats, not to '{feature}'; leave one out")
     return StatsConfig(set=stats_set)
-
-
-def put_estimate(estimate: RenderingEstimate, as_json: bool) -> int:
-    """Print what rendering would take; return the exit code."""
-    if as_json:
-        put_json(dataclasses.asdict(estimate))
-    else:
-        disk = f"{(estimate.picture_bytes + estimate.packed_bytes) / 1e6:.0f} MB"
-        clips = f"{estimate.clips} clips ({estimate.audio_seconds / 3600:.2f} hours)"
-        print(f"{clips}, {estimate.segments} spectrograms: {disk}, about {estimate.seconds:.0f} s")
-    return complain_of(estimate.failed)
 
 
 def put_audit(report: Audit, gaps: Sequence[LeakageGap]) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from spectro.core.errors import ConfigError
 from spectro.core.files import csv_text
 
-Kind = Literal["html", "md", "tex", "csv", "json", "figure", "parquet", "card"]
+Kind = Literal["html", "md", "tex", "csv", "json", "jsonl", "labels", "figure", "parquet", "card", "onnx", "openvino"]
 """Kinds of files that commands write."""
 TABLES: tuple[Kind, ...] = ("md", "tex", "csv", "json")
 """Kinds in which a comparison of models is written."""
@@ -22,7 +22,7 @@ ISSUE_COLUMNS = ("clip", "label", "suggested")
 CURVE_COLUMNS = ("kind", "share", "groups")
 FEATURE_COLUMNS = ("segment", "clip", "label", "group", "start")
 FAILURE_COLUMNS = ("path", "reason", "seconds", "message")
-PREDICTION_COLUMNS = ("file", "start", "label", "probability")
+PREDICTION_COLUMNS = ("file", "start", "end", "label", "probability")
 # By these first columns an older table of the same command is known; here, for their modules take long to import.
 BEGINNING = 4096
 """Bytes of an existing file that are looked at."""
@@ -49,11 +49,15 @@ FORMS: dict[Kind, Form] = {
     "csv": Form("CSV table with the same columns", ()),
     "json": Form("JSON file", (b"{", b"[")),
     "figure": Form("SVG or PNG figure", (b"<?xml", b"<svg", b"\x89PNG\r\n"), endings=(".svg", ".png")),
+    "jsonl": Form("file of answers in JSON lines", (b'{"file": ',)),
+    "labels": Form("table of labels or selections", (b"Selection\t", *(b"%d" % digit for digit in range(10)))),
     "parquet": Form("Parquet file", (b"PAR1",)),
     "card": Form("model card of spectro", (b"---\n",), b"library_name: spectro"),
+    "onnx": Form("ONNX file", (b"\x08",), endings=(".onnx",)),
+    "openvino": Form("OpenVINO graph", (b"<?xml",), endings=(".xml",)),
 }
-RUN_MARKS = ("card.json", "job.json")
-"""A folder with one of these is a run, maybe an unfinished one."""
+RUN_MARKS = ("card.json", "job.json", "ensemble.json")
+"""A folder with one of these is a run, maybe an unfinished one: of a model, or of an ensemble."""
 RUN_FILES = (
     *RUN_MARKS,
     "checkpoint*",
@@ -74,6 +78,7 @@ DATA_FILES = (
     *DATA_MARKS,
     CLIPS,
     "failed.csv",
+    "warnings.csv",
     "audit.json",
     "leakage_gap.json",
     *("splits", "splits/*"),
@@ -149,14 +154,6 @@ def require_folder(path: Path, kind: Folder, *, option: str = "--out") -> Path:
     if kind == "data" and (path / CLIPS).exists() and not is_data(path):
         raise ConfigError(f"{path / CLIPS} was not written by spectro, so it is not replaced; choose another {option}")
     return path
-
-
-def require_different(*outputs: Path | None) -> None:
-    """Raise ConfigError where two outputs are the same file."""
-    paths = [path.resolve() for path in outputs if path is not None]
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{twice} is named for two outputs; give each a file of its own")
 
 
 def is_run(folder: Path) -> bool:

@@ -1,107 +1,14 @@
-"""Commands that use a finished run on new audio: predict and explain."""
+"""Commands that use a finished run beside predict: explain a prediction, and export the model."""
 
 from __future__ import annotations
 
-import io
-import json
-import sys
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import Literal
 
 import spectro
-from spectro.cli.app import Json, command, complain_of, put_json, put_table
-from spectro.cli.bounds import Device, Overlap, Probability, Start
-from spectro.cli.outputs import PREDICTION_COLUMNS, Kind, require_different, require_file, require_folder
-from spectro.core.errors import ConfigError
-from spectro.core.files import csv_text, write_bytes
-from spectro.core.formatting import defuse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spectro.inference.predict import Answer, Predicted
-
-STDOUT = Path("-")
-
-
-def require_path(_: object, path: Path | None) -> None:
-    """Refuse an option where the path of an output should be; raises ValueError, which the command line reports."""
-    if path is not None and path != STDOUT and str(path).startswith("-"):
-        raise ValueError(f"it needs a path, but {path} follows; write - for standard output")
-
-
-Output = Annotated[
-    Path | None,
-    Parameter(name_transform=lambda name: name.removeprefix("as_"), allow_leading_hyphen=True, validator=require_path),
-]
-Row = tuple[str, float | None, str | None, float, *tuple[float, ...]]
-
-
-@command("predict")
-def predict(
-    run: Path,
-    files: list[Path],
-    /,
-    *,
-    overlap: Overlap | None = None,
-    min_confidence: Probability = 0.0,
-    device: Device = "auto",
-    as_csv: Output = None,
-    as_json: Output = None,
-    as_parquet: Output = None,
-) -> int:
-    """Classify audio files with a finished run; every setting comes from the run's card.
-
-    Example: spectro predict runs/resnet50-group song.mp3
-
-    Example: spectro predict runs/resnet50-group music --csv predictions.csv
-
-    Parameters
-    ----------
-    run
-        Folder of a finished run.
-    files
-        Audio files, or folders of them.
-    overlap
-        Share of a segment that the next one repeats, so that more segments vote; by default as in the run's card.
-    min_confidence
-        Give no label to files below this probability; spectro evaluate --min-confidence reports the effect.
-    device
-        auto, cpu, cuda or mps.
-    as_csv
-        CSV file to write instead of printing a table (- for standard output): a row per file, whose start is empty, and
-        per segment, with the probability of every class.
-    as_json
-        JSON file to write, - for standard output.
-    as_parquet
-        Parquet file to write, with the columns of --csv; needs pyarrow.
-    """
-    outputs: list[tuple[Kind, Path | None]] = [("csv", as_csv), ("json", as_json), ("parquet", as_parquet)]
-    wanted = [(kind, path) for kind, path in outputs if path is not None]
-    require_different(*(path for _, path in wanted))
-    for kind, path in wanted:
-        if path != STDOUT:
-            require_file(path, kind, columns=PREDICTION_COLUMNS, option=f"--{kind}")
-    predicted = spectro.predict(
-        run,
-        files,
-        overlap=overlap,
-        min_confidence=min_confidence,
-        device=device,
-        progress=all(path != STDOUT for _, path in wanted),
-    )
-    for kind, path in wanted:
-        write(CONVERT[kind](predicted), path)
-    if not wanted:
-        rows = [
-            (answer.source, label(answer, predicted) or "unsure", f"{answer.probability:.2f}", timeline(answer))
-            for answer in predicted.answers
-        ]
-        put_table(("file", "label", "probability", "timeline"), rows)
-    return complain_of(predicted.failed)
+from spectro.cli.app import Flag, Json, command, log, put_json, put_table
+from spectro.cli.bounds import Device, Start
+from spectro.cli.outputs import require_file, require_folder
 
 
 @command("explain")
@@ -151,68 +58,53 @@ def explain(
     return None
 
 
-def label(answer: Answer, predicted: Predicted) -> str | None:
-    """Return the label of a file, or None where it is below the wanted confidence."""
-    return answer.label if answer.probability >= predicted.min_confidence else None
+@command("export")
+def export(
+    run: Path,
+    /,
+    *,
+    out: Path,
+    front: Literal["image", "audio"] = "image",
+    int8: Flag = False,
+    allow_loss: Flag = False,
+    format: Literal["onnx", "openvino"] = "onnx",
+    stft: Literal["auto", "operator", "conv"] = "auto",
+    data: Path | None = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run of networks as one ONNX file, checked against the run on all of its test segments.
 
+    Example: spectro export runs/resnet50-group --out model.onnx
 
-def table(predicted: Predicted) -> tuple[tuple[str, ...], list[Row]]:
-    """Return columns and rows: one row per file, without a start, followed by one per segment."""
-    rows: list[Row] = []
-    for answer in predicted.answers:
-        rows.append((answer.source, None, label(answer, predicted), answer.probability, *answer.probs.tolist()))
-        for start, probs in zip(answer.starts, answer.segment_probs, strict=True):
-            best = int(probs.argmax())
-            rows.append((answer.source, start, answer.labels[best], float(probs[best]), *probs.tolist()))
-    return ("file", "start", "label", "probability", *predicted.labels), rows
+    Example: spectro export runs/ensemble --out model.onnx --front audio --int8
 
-
-def to_csv(predicted: Predicted) -> bytes:
-    """Return predictions as CSV, probabilities with six decimals."""
-    columns, rows = table(predicted)
-    cells = [(*map(defuse, row[:3]), *(f"{value:.6f}" for value in row[3:])) for row in rows]
-    return csv_text([defuse(column) for column in columns], cells).encode(errors="backslashreplace")
-
-
-def to_json(predicted: Predicted) -> bytes:
-    """Return predictions as JSON."""
-    return (json.dumps(predicted.to_dict(), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
-
-
-def to_parquet(predicted: Predicted) -> bytes:
-    """Return predictions as Parquet; raises ConfigError without pyarrow."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or use --csv") from None
-    columns, rows = table(predicted)
-    kinds = [pyarrow.string(), pyarrow.float64(), pyarrow.string(), *[pyarrow.float64()] * (len(columns) - 3)]
-    arrays = [pyarrow.array([row[item] for row in rows], kind) for item, kind in enumerate(kinds)]
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(arrays, names=columns), buffer)
-    return buffer.getvalue()
-
-
-CONVERT: dict[str, Callable[[Predicted], bytes]] = {"csv": to_csv, "json": to_json, "parquet": to_parquet}
-"""How predictions become a file, by its kind."""
-
-
-def write(data: bytes, path: Path) -> None:
-    """Write a file whole or not at all, or standard output where the path is -."""
-    if path == STDOUT:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    else:
-        write_bytes(path, data)
-        print(f"wrote {path}")
-
-
-def timeline(answer: Answer) -> str:
-    """Format the predicted classes over time, as `"0:00 rock, 0:30 jazz"`: one entry for each change of label."""
-    labels = [
-        (start, answer.labels[int(probs.argmax())])
-        for start, probs in zip(answer.starts, answer.segment_probs, strict=True)
-    ]
-    changes = [next(same) for _, same in groupby(labels, key=lambda entry: entry[1])]
-    return ", ".join(f"{int(start // 60)}:{int(start % 60):02} {name}" for start, name in changes)
+    Parameters
+    ----------
+    run
+        Folder of a finished run: of one network, or of an ensemble of networks.
+    out
+        The file. The comparison with the run is written beside it; a file that differs from the run is not written.
+    front
+        What the file takes: spectrogram images as spectro render makes them, or audio samples.
+    int8
+        Compute in 8 bits; the loss of accuracy is measured, and refused above one point.
+    allow_loss
+        Write an 8-bit file whatever it loses.
+    format
+        onnx, or openvino (two files: NAME.xml and NAME.bin).
+    stft
+        How an audio front computes spectra: operator (ONNX's STFT, for CPUs), conv (any device), or auto: the operator
+        where n_fft is a power of two.
+    data
+        Folder made by spectro render that the run was trained on; by default the one that its card names.
+    """
+    require_file(out, format)
+    exported = spectro.export(
+        run, out=out, front=front, format=format, int8=int8, stft=stft, data=data, allow_loss=allow_loss, log=log
+    )
+    if as_json:
+        return put_json(exported.report.to_dict())
+    for line in exported.report.lines():
+        print(line)
+    print(f"wrote {exported.path} and the comparison in {exported.report_path}")
+    return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from spectro.core.files import STORAGE, remove_temporaries
+from spectro.core.files import STORAGE
 
 SIGNALS = {
     getattr(signal, name): word
@@ -41,6 +41,7 @@ AFTER_STOP = {
     "report": "no report was written",
     "predict": "no predictions were written",
     "explain": WHOLE,
+    "serve": "the sounds and answers that it kept are gone",
     "crossval": NO_RESULT,
     "tta": NO_RESULT,
     "data audit": WHOLE,
@@ -126,16 +127,6 @@ def stoppable() -> Iterator[Stop]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def tidied(folder: Path) -> Iterator[None]:
-    """Remove from a folder what the workers were writing when the body failed: they were killed, and could not."""
-    try:
-        yield
-    except BaseException:
-        remove_temporaries(folder)
-        raise
 
 
 def system_error(error: OSError | MemoryError) -> str:

@@ -89,8 +89,8 @@ def finetune(
     model
         The same as --backbone, or a classical model such as svm; spectro models list shows all.
     feature
-        Input of the model: mel (the spectrogram images), mfcc, chroma, stats, ...; auto is mel for networks and stats
-        for classical models.
+        Input of the model: mel (the spectrogram images), mfcc, chroma, stats, ...; auto is mel for networks, stats for
+        classical models, and for networks pretrained on sound what they were trained on.
     stats_set
         What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
     weights
@@ -102,8 +102,8 @@ def finetune(
     config_id
         Which spectrograms, if data holds several configurations.
     preset
-        Several settings at once: quick trains the head only, thorough trains longer with more augmented views. Options
-        given explicitly take precedence.
+        Several settings at once: quick solves a regression on several stages of the frozen backbone, thorough trains
+        longer with more augmented views. Options given explicitly take precedence.
     like
         Folder of a finished run whose model, training settings and split become the defaults.
     seeds
@@ -161,9 +161,11 @@ def trainer(
                 f"--no-search and --search-folds are for classical models, but '{network.name}' is a network"
             )
         from spectro.inference.batches import keep_memory
+        from spectro.models import EMBEDDERS
 
         keep_memory()
-        return partial(spectro.finetune, model=network, weights=weights, track=tracking), config, "mel"
+        default = EMBEDDERS[network.name].feature if network.name in EMBEDDERS else "mel"
+        return partial(spectro.finetune, model=network, weights=weights, track=tracking), config, default
     differing = [
         *network.differences(ModelConfig(name=network.name)),
         *config.differences(FinetuneConfig(seed=config.seed)),
@@ -178,11 +180,28 @@ def trainer(
 
 
 def put_runs(runs: Sequence[Run]) -> None:
-    """Print where finished runs are, and, if they differ in their seed, mean and deviation of their test metrics."""
+    """Print where finished runs are with what is known of them, and, of several seeds, the spread of test metrics."""
     for run in runs:
+        put_history(run)
         print(f"trained {run.path}; next: spectro evaluate {run.path}")
     if len(runs) > 1:
         put_spread(f"test metric of {len(runs)} seeds", spectro.summarize(runs))
+
+
+def put_history(run: Run) -> None:
+    """Print the validation accuracy of a run beside that of the cheap baseline, and what its training warned of."""
+    history = run.card.history
+    if history is None:
+        return
+    if run.has_predictions("val"):
+        clips = run.predictions("val").pool(run.card.vote)
+        accuracy = float((clips.predicted == clips.truth).mean())
+        beside = (
+            "" if history.baseline is None else f" (random forest on cepstral coefficients: {history.baseline:.3f})"
+        )
+        print(f"validation accuracy {accuracy:.3f} of {len(clips)} clips{beside}")
+    for line in history.warnings:
+        print(f"warning: {line}")
 
 
 @command("models list")

@@ -56,12 +56,21 @@ def require(condition: bool, message: str) -> None:
 
 def within(name: str, value: float, low: float, high: float) -> None:
     """Raise ConfigError unless a number is finite and lies from `low` to `high`."""
-    require(low <= value <= high, f"{name} is {value:g}, but must lie from {low:g} to {high:g}")
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {_shown(value)}, but must lie from {low:g} to {high:g}")
 
 
 def require_seed(seed: int) -> None:
     """Raise ConfigError unless a seed is one that every library takes: 0 to 2^32 - 1."""
-    require(0 <= seed < 2**32, f"seed is {seed}, but must lie from 0 to 4294967295")
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed is {_shown(seed)}, but must lie from 0 to 4294967295")
+
+
+def _shown(value: float) -> str:
+    """Return a number as text; integers are exact, unless they are absurd."""
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**20 else "an integer of over 20 digits"
+    return f"{value:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +181,15 @@ class FinetuneConfig(Config):
     """How a model is trained: first the head on a frozen backbone, then the layers behind it at a lower rate."""
 
     frozen_epochs: int = 30
-    """Epochs of the head alone while the backbone is frozen (from cached features); 0 trains all layers at once."""
+    """Epochs of the head alone while the backbone is frozen (from cached features); 0 trains all layers at once. The
+    head `multi` is solved exactly in their place."""
     epochs: int | None = None
     """Epochs of all layers: of fine-tuning after the frozen stage, or of a network trained from scratch. 0 leaves the
-    backbone frozen. By default 10 for fine-tuning and 30 from scratch."""
+    backbone frozen. By default 10 for fine-tuning and 30 from scratch, or more where those are less than `min_steps`
+    steps."""
+    min_steps: int = 1000
+    """Steps that all layers are trained for at least where no number of `epochs` is given: ten epochs of a few hundred
+    segments are too few to learn from."""
     unfreeze: int = 0
     """Number of last stages of the backbone that are fine-tuned; 0 = all layers."""
     cache_finetune: bool = False
@@ -204,9 +218,10 @@ class FinetuneConfig(Config):
     """Largest norm of the gradient; a larger one is scaled down. 0 = never."""
     ema_decay: float = 0.0
     """Decay of a moving average of the weights that is used instead of them; 0 = none, 0.999 is usual."""
-    freeze_bn: bool = False
+    freeze_bn: bool | None = None
     """Keep the statistics of batch normalization as they are while fine-tuning. Those of photographs do not suit
-    spectrograms, but batches of less than about eight make poor ones."""
+    spectrograms, but batches of less than about eight make poor ones. By default only under the head `multi`, whose
+    solution holds for them alone."""
     balance: Literal["none", "weights", "sampler", "focal"] = "weights"
     """Against class imbalance: weights in the loss, drawing rare classes more often, or the focal loss."""
     augment: Literal["none", "light", "strong"] = "light"
@@ -224,6 +239,9 @@ class FinetuneConfig(Config):
     """Arithmetic: `auto` is bf16 on GPUs that have it, else fp16 on GPUs, fp32 on CPUs."""
     compile: bool = False
     """Compile the model before fine-tuning: pays on a GPU over many epochs."""
+    baseline: bool = True
+    """Also train a random forest on cepstral coefficients, in seconds, and record its validation accuracy: what a
+    network has to beat."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
     seed: int = 0
@@ -235,6 +253,7 @@ class FinetuneConfig(Config):
         require(
             self.frozen_epochs > 0 or self.epochs != 0, "frozen_epochs and epochs are both 0: nothing would be trained"
         )
+        within("min_steps", self.min_steps, 0, 10_000_000)
         within("batch_size", self.batch_size, 1, 1 << 16)
         within("head_batch_size", self.head_batch_size, 1, 1 << 20)
         require(0 < self.lr < 1 and 0 < self.finetune_lr < 1, "lr and finetune_lr must lie between 0 and 1 (say 1e-3)")
@@ -266,8 +285,13 @@ class ModelConfig(Config):
     """A timm backbone (`resnet50`, `mobilenetv2_100`, `vgg16`, `tf_efficientnet_lite0`, ...) or an own network
     (`cnn5`, ...); `spectro models list` lists them."""
     head: str = "auto"
-    """What turns the backbone's feature map into class scores: `linear`, `mlp`, `conv` or `gem`; `auto` is `linear`
-    for a timm backbone and the network's own for the others."""
+    """What turns the backbone's feature map into class scores: `linear`, `mlp`, `conv`, `gem`, or `multi`, which reads
+    statistics of several stages; `auto` is `linear` for a timm backbone and the network's own for the others."""
+    stages: int = 5
+    """Number of last stages of a timm backbone whose maps the head `multi` reads; 0 = all."""
+    stage_values: int = 1024
+    """Most numbers that the head `multi` reads of one stage: mean and deviation of each channel in as many frequency
+    bands as that allows."""
     in_chans: Literal[1, 3] = 1
     """Channels that a timm backbone is fed: the grey image as it is, or copied into three. Own networks take 1."""
     dropout: float = 0.2
@@ -278,6 +302,8 @@ class ModelConfig(Config):
     def __post_init__(self) -> None:
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, but must be a share from 0 up to 1")
         within("hidden", self.hidden, 1, 1 << 16)
+        within("stages", self.stages, 0, 1000)
+        within("stage_values", self.stage_values, 1, 1 << 16)
         require(self.name != "", "name is empty; `spectro models list` lists what there is")
         require(self.in_chans in (1, 3), f"in_chans is {self.in_chans}, but must be 1 or 3")
         require(0 <= self.dropout < 1, f"dropout is {self.dropout}, but must be a share from 0 up to 1 (0.2 = 20 %)")

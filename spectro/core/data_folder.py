@@ -12,6 +12,7 @@ from spectro.core.files import read_document, write_document
 from spectro.core.records import Record
 from spectro.core.tables import (
     Clip,
+    ClipWarning,
     Failure,
     Segment,
     Split,
@@ -19,10 +20,12 @@ from spectro.core.tables import (
     read_failures,
     read_segments_csv,
     read_split,
+    read_warnings,
     write_clips,
     write_failures,
     write_segments,
     write_split,
+    write_warnings,
 )
 
 SOURCE_VERSION = 1
@@ -43,7 +46,10 @@ class Source(Record):
 
 @dataclass(frozen=True)
 class DataFolder:
-    """One folder: `clips.csv`, `failed.csv`, `source.json`, `splits/`, `mel-<config id>/`, `features/`, `variants/`."""
+    """One folder: tables of clips, `source.json`, `splits/`, `mel-<config id>/`, `features/`, `variants/`.
+
+    The tables are `clips.csv`, `failed.csv` and `warnings.csv`.
+    """
 
     path: Path
 
@@ -69,6 +75,11 @@ class DataFolder:
         """Clips that could not be rendered."""
         return tuple(read_failures(self.failed_path))
 
+    @cached_property
+    def warnings(self) -> tuple[ClipWarning, ...]:
+        """What is odd about clips that were rendered all the same."""
+        return tuple(read_warnings(self.warnings_path))
+
     @property
     def usable(self) -> tuple[Clip, ...]:
         """Clips that have spectrograms."""
@@ -85,6 +96,11 @@ class DataFolder:
     def failed_path(self) -> Path:
         """The table of clips that could not be rendered."""
         return self.path / "failed.csv"
+
+    @property
+    def warnings_path(self) -> Path:
+        """The table of what is odd about rendered clips."""
+        return self.path / "warnings.csv"
 
     @property
     def splits_path(self) -> Path:
@@ -123,7 +139,10 @@ class DataFolder:
             raise DataError(f"{self.path} has no source.json; make it with `spectro render SOURCE --out {self.path}`")
         root = Path(source.root)
         if not root.is_dir():
-            raise DataError(f"{root}, which {self.path} was rendered from, is gone; bring it back to read its sound")
+            raise DataError(
+                f"{root}, which {self.path} was rendered from, is gone; bring it back to read its sound, or name its "
+                f"place: `spectro render NEW --out {self.path}`"
+            )
         return root
 
     def write_clips(self, clips: tuple[Clip, ...]) -> None:
@@ -133,6 +152,10 @@ class DataFolder:
     def write_failures(self, failures: tuple[Failure, ...]) -> None:
         """Write the table of clips that could not be rendered."""
         write_failures(self.failed_path, failures)
+
+    def write_warnings(self, warnings: tuple[ClipWarning, ...]) -> None:
+        """Write the table of what is odd about rendered clips."""
+        write_warnings(self.warnings_path, warnings)
 
     def split(self, name: str) -> Split:
         """Read a split; raises DataError when there is none of that name, or it is damaged."""

@@ -36,8 +36,11 @@ class LeakError(DataError):
 class AudioError(SpectroError):
     """One audio file cannot be used.
 
-    `reason` is one of a few stable words (`missing`, `unreadable`, `truncated`, `empty`, `silent`, `not-finite`,
-    `too-short`), so that failures can be counted; the message explains it.
+    `reason` is one of a few stable words, so that failures can be counted; the message explains it:
+
+    - the file: `missing`, `unreadable`, `name-too-long`, `needs-av` (another decoder must be installed)
+    - its header: `implausible` (it claims what no sound is), `changed-format` (it changes its rate or channels inside)
+    - its sound: `empty`, `silent`, `not-finite`, `truncated`, `too-short`, `too-long`, `changed` (since rendering)
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -21,14 +21,16 @@ import xxhash
 
 from spectro.core.errors import DataError, SpectroError, StorageError, did_you_mean
 
-BLOCK = 1 << 20
-"""Bytes that are hashed at a time."""
+BLOCK = 1 << 18
+"""Bytes that are hashed at a time: they stay in a core's cache."""
 SUFFIX = ".tmp"
 """Ending of files that are not complete yet; their names begin with a dot."""
 HOST = xxhash.xxh32(socket.gethostname().encode()).hexdigest()
 """This machine, in the names of such files."""
 TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-[0-9]+\.tmp")
 DAY = 86_400
+ESCAPED = "backslashreplace"
+"""What becomes of characters that UTF-8 cannot hold; in JSON they are read again as they were."""
 STORAGE = {
     errno.ENOSPC: "make room and repeat the command",
     errno.EDQUOT: "your quota is used up: make room and repeat the command",
@@ -48,12 +50,16 @@ _verified: set[tuple[str, int, int, int, str]] = set()
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary neighbour to write into, and rename it over `path` when the body ends; else remove it."""
+    """Give a temporary neighbour to write into, and rename it over `path` when the body ends; else remove it.
+
+    What dead processes left half-written beside it is removed too.
+    """
     temporary = path.with_name(temporary_name())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+        _remove_leftovers(path.parent)
     except BaseException as error:  # an interruption too leaves nothing behind
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -74,31 +80,35 @@ def remove_temporaries(folder: Path) -> int:
     What a process of this machine that still runs is writing is left alone, as is what is younger than a day and comes
     from another machine.
     """
-    return sum(_remove_if_stale(Path(here, name)) for here, _, names in os.walk(folder) for name in names)
+    return sum(_remove_if_leftover(Path(here, name)) for here, _, names in os.walk(folder) for name in names)
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what dead processes left half-written in a folder itself."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            _remove_if_stale(Path(entry.path))
+            if entry.name.startswith("."):
+                _remove_if_leftover(Path(entry.path))
 
 
-def _remove_if_stale(path: Path) -> bool:
-    match = TEMPORARY.fullmatch(path.name)
-    if match and _is_stale(path, match["host"], int(match["pid"])):
+def _remove_if_leftover(path: Path) -> bool:
+    if is_leftover(path):
         with suppress(OSError):
             path.unlink()
             return True
     return False
 
 
-def _is_stale(path: Path, host: str, pid: int) -> bool:
-    if host != HOST:
-        with suppress(OSError):
-            return time.time() - path.stat().st_mtime > DAY
+def is_leftover(path: Path) -> bool:
+    """Tell whether a file is half-written and its writer is dead; on other machines it counts as dead after a day."""
+    match = TEMPORARY.fullmatch(path.name)
+    if match is None:
         return False
-    return not process_runs(pid)
+    if match["host"] == HOST:
+        return not process_runs(int(match["pid"]))
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > DAY
+    return False
 
 
 def process_runs(pid: int) -> bool:
@@ -127,13 +137,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 text file whole or not at all; what no text may hold (half of a surrogate pair) is escaped."""
+    write_bytes(path, text.encode(errors=ESCAPED))
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table with a header line; commas, quotes, newlines and unicode in values are safe."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=ESCAPED, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
@@ -155,7 +165,7 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
             if missing:
                 hint = did_you_mean(missing[0], columns)
                 have = ", ".join(columns) or "none"
-                raise DataError(f"{path} has no column '{missing[0]}'{hint} (its columns: {have})")
+                raise DataError(f"{path} has no column '{missing[0]}'{hint} (its columns: {have}); add or restore it")
             rows = list(reader)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -184,7 +194,6 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def write_document(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
     """Write JSON values with the format that they have, its version and a checksum over them."""
-    _remove_leftovers(path.parent)
     head = {"format": f"spectro-{kind}", "version": version, "checksum": _checksum(values)}
     write_text(path, json.dumps({**head, **values}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -222,11 +231,18 @@ def read_document(
 
 def digest(path: Path) -> str:
     """Return the xxh3-128 checksum of a file's content, as 32 hexadecimal digits."""
-    hasher = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            hasher.update(block)
-    return hasher.hexdigest()
+    return size_and_digest(path)[1]
+
+
+def size_and_digest(path: Path) -> tuple[int, str]:
+    """Return the size of a file and the checksum of its content; one small buffer is faster than fresh blocks."""
+    size, hasher = 0, xxhash.xxh3_128()
+    buffer = memoryview(bytearray(BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+            size += count
+    return size, hasher.hexdigest()
 
 
 def verified(path: Path, expected: str) -> bool:
@@ -274,7 +290,7 @@ def read_payload(path: Path, kind: str, version: int, *, remedy: str, error: typ
 
 def digest_text(*parts: str) -> str:
     """Return the xxh3-128 checksum of several texts, as 32 hexadecimal digits."""
-    return xxhash.xxh3_128("\0".join(parts).encode()).hexdigest()
+    return xxhash.xxh3_128("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

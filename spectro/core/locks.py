@@ -12,7 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from spectro.core.errors import BusyError
+from spectro.core.errors import BusyError, StorageError
+from spectro.core.files import STORAGE
 
 LOCK, OWNER = ".lock", ".owner.json"
 
@@ -35,13 +36,18 @@ def writing(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     ------
     BusyError
         another process is writing there; the message names it.
+    StorageError
+        the folder cannot be made, or is not to be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=wait)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise BusyError(f"{folder} is written by {_owner(folder)}; wait for it, or choose another --out") from None
+    except OSError as error:
+        advice = STORAGE.get(error.errno or 0, "choose another --out")
+        raise StorageError(f"cannot write into the folder {folder}: {error.strerror or error}; {advice}") from None
     note = folder / OWNER
     try:
         with suppress(OSError):  # it only names the owner to others

@@ -22,8 +22,9 @@ class Record:
     """Base of everything that is written as JSON and read again."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, nested records as nested dictionaries."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        """Return plain JSON values, nested records as dictionaries; a float is one even if 3 was given for 3.0."""
+        hints = _hints(type(self))  # type: ignore[arg-type]  # a class is hashable
+        return {name: _plain(_as_float(hint, getattr(self, name))) for name, hint in hints.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "") -> Self:
@@ -111,6 +112,13 @@ def _read_scalar(hint: Any, value: Any, where: str) -> Any:
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _as_float(hint: Any, value: Any) -> Any:
+    """Return an integer as a float where only that is meant, as it will be when it is read again."""
+    kinds = (hint, *get_args(hint))
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_integer and float in kinds and int not in kinds else value
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from spectro.core.card import Card
+from spectro.core.distribution import DISTRIBUTION
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.files import digest, read_csv, read_document, verified, write_document
 from spectro.core.predictions import Predictions
@@ -192,7 +193,7 @@ def environment() -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
-            versions[name] = version(name)
+            versions[name] = version(DISTRIBUTION if name == "spectro" else name)
         except PackageNotFoundError:
             continue
     return versions

@@ -56,11 +56,23 @@ class Failure:
     path: str
     """Id of the clip, or path of the file."""
     reason: str
-    """One of AudioError's reasons, or `crashed`."""
+    """One of AudioError's reasons, or one of the engine: `crashed`, `memory`."""
     seconds: float
     """Duration its header promises, in seconds; 0 where it cannot be read."""
     message: str
     """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipWarning:
+    """Something odd about a clip that was used all the same; a line of `warnings.csv`."""
+
+    path: str
+    """Id of the clip."""
+    reason: str
+    """One of AudioWarning's reasons."""
+    message: str
+    """What it is and what was done about it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +137,7 @@ class Split:
 CLIP_COLUMNS = ("clip", "label", "group", "fold", "seconds")
 SEGMENT_COLUMNS = ("segment", "clip", "start", "seconds")
 FAILURE_COLUMNS = ("path", "reason", "seconds", "message")
+WARNING_COLUMNS = ("path", "reason", "message")
 
 
 def write_clips(path: Path, clips: Iterable[Clip]) -> None:
@@ -171,6 +184,17 @@ def read_failures(path: Path) -> list[Failure]:
     ]
 
 
+def write_warnings(path: Path, warnings: Iterable[ClipWarning]) -> None:
+    """Write `warnings.csv`."""
+    write_csv(path, WARNING_COLUMNS, ((w.path, w.reason, w.message) for w in warnings))
+
+
+def read_warnings(path: Path) -> list[ClipWarning]:
+    """Read `warnings.csv`; raises DataError when it is missing or malformed."""
+    rows = read_csv(path, WARNING_COLUMNS)
+    return [ClipWarning(path=r["path"], reason=r["reason"], message=r["message"]) for r in rows]
+
+
 def write_split(folder: Path, split: Split) -> Path:
     """Write `<folder>/<name>.csv` (id, subset) and `<name>.json` (how it was made); return the path of the CSV."""
     path = folder / f"{split.name}.csv"
@@ -196,7 +220,9 @@ def read_split(folder: Path, name: str) -> Split:
     rows = read_csv(path, ("id", "subset"))
     wrong = next((row for row in rows if row["subset"] not in SUBSETS), None)
     if wrong:
-        raise DataError(f"{path}: '{wrong['id']}' is in '{wrong['subset']}', but must be in {', '.join(SUBSETS)}")
+        raise DataError(
+            f"{path}: '{wrong['id']}' is in '{wrong['subset']}', but must be in {', '.join(SUBSETS)}; split again"
+        )
     document = path.with_suffix(".json")
     facts = read_document(document, "split", SPLIT_VERSION, remedy="make the split again with `spectro split`")
     try:
@@ -214,4 +240,6 @@ def _number(path: Path, row: Mapping[str, str], column: str) -> float:
     try:
         return float(row[column])
     except ValueError:
-        raise DataError(f"{path}: column '{column}' has '{row[column]}', which is not a number") from None
+        raise DataError(
+            f"{path}: column '{column}' has '{row[column]}', which is no number; correct or restore it"
+        ) from None

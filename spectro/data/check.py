@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from spectro.audio.containers.formats import FORMATS, sniff, tag_bytes
 from spectro.audio.decode import open_sound
 from spectro.core.arrays import Floats32
 from spectro.core.config import SegmentConfig
@@ -17,7 +19,7 @@ from spectro.core.records import Record
 from spectro.core.tables import Failure, write_failures
 from spectro.data.engines import ClipTask, Done
 from spectro.data.engines import local as engine
-from spectro.data.layouts import scan
+from spectro.data.layouts import Skipped, scan
 from spectro.data.ownership import require_own_table
 from spectro.data.source import require_file
 
@@ -26,18 +28,7 @@ FULL_SCALE = 0.999
 CLIPPED_SHARE = 0.001  # of the samples, in runs of at least three at full scale
 OFFSET = 0.02  # mean from which a file has DC
 
-MAGIC = {
-    b"RIFF": (".wav",),
-    b"RF64": (".wav",),
-    b"fLaC": (".flac",),
-    b"OggS": (".ogg", ".oga", ".opus"),
-    b"FORM": (".aif", ".aiff"),
-    b".snd": (".au", ".snd"),
-    b"caff": (".caf",),
-    b"riff": (".w64",),
-    b"ID3": (".mp3",),
-}
-"""First bytes of a container, and the suffixes that announce it."""
+HEAD = 4096  # bytes from which a format is recognized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +38,7 @@ class Finding(Record):
     path: str
     """Id of the clip."""
     reason: str
-    """A reason of AudioError, or `crashed`, `clipped`, `dc`, `wrong-extension`, `mixed-rates`."""
+    """A reason of AudioError or AudioWarning, or `crashed`, `clipped`, `dc`, `wrong-extension`, `mixed-rates`."""
     seconds: float
     """Duration, in seconds; 0 where it cannot be read."""
     message: str
@@ -68,6 +59,12 @@ class CheckReport:
     """Duration of those that can be decoded, in seconds."""
     findings: tuple[Finding, ...]
     """In order of clip id."""
+    pyav: int
+    """Number of clips that PyAV decodes, or would if it were installed."""
+    similar_labels: tuple[tuple[str, ...], ...]
+    """Labels that differ only in case, blanks or the form of their letters, and are perhaps one class."""
+    skipped: tuple[Skipped, ...]
+    """What is in the source and is no clip, counted."""
 
     @property
     def unusable(self) -> tuple[str, ...]:
@@ -97,6 +94,8 @@ class CheckedClip(Record):
     """Duration, in seconds; 0 where it cannot be decoded."""
     sample_rate: int = 0
     """In Hz; 0 where it cannot be opened."""
+    pyav: bool = False
+    """Whether it takes PyAV to decode it."""
     findings: tuple[Finding, ...] = ()
 
 
@@ -153,14 +152,29 @@ def check_audio(
             Path(bad_files),
             (Failure(path=f.path, reason=f.reason, seconds=f.seconds, message=f.message) for f in rows),
         )
-    seconds = sum(clip.seconds for clip in checked.values())
-    return CheckReport(root=listing.root, clips=len(listing.clips), seconds=seconds, findings=findings)
+    return CheckReport(
+        root=listing.root,
+        clips=len(listing.clips),
+        seconds=sum(clip.seconds for clip in checked.values()),
+        findings=findings,
+        pyav=sum(clip.pyav for clip in checked.values()),
+        similar_labels=similar_labels(clip.label for clip in listing.clips),
+        skipped=listing.skipped,
+    )
+
+
+def similar_labels(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the labels that differ only in case, blanks or the form of their letters, together; sorted."""
+    alike: defaultdict[str, set[str]] = defaultdict(set)
+    for label in labels:
+        alike[" ".join(unicodedata.normalize("NFKC", label).casefold().split())].add(label)
+    return tuple(sorted(tuple(sorted(own)) for own in alike.values() if len(own) > 1))
 
 
 def check_one(job: CheckJob, task: ClipTask) -> CheckedClip:
     """Decode one clip and return what is wrong with it."""
     path = Path(job.root) / task.clip
-    seconds, sample_rate = 0.0, 0
+    seconds, sample_rate, pyav = 0.0, 0, False
     findings: list[Finding] = []
 
     def add(reason: str, message: str, unusable: bool) -> None:
@@ -174,15 +188,19 @@ def check_one(job: CheckJob, task: ClipTask) -> CheckedClip:
     announced = _announced(path)
     try:
         with open_sound(path) as sound:
-            sample_rate = sound.info.sample_rate
+            sample_rate, pyav = sound.info.sample_rate, sound.info.decoder.startswith("ffmpeg")
             seconds, peak, mean, clipped = _measure(sound.blocks(sample_rate), sample_rate)
+            warnings = sound.warnings
     except AudioError as error:
         if announced:
             add("wrong-extension", _rename(path, announced), False)
         add(error.reason, str(error), True)
-        return CheckedClip(seconds=seconds, sample_rate=sample_rate, findings=tuple(findings))
+        pyav = pyav or error.reason == "needs-av"
+        return CheckedClip(seconds=seconds, sample_rate=sample_rate, pyav=pyav, findings=tuple(findings))
     if announced:
         add("wrong-extension", _rename(path, announced), False)
+    for warning in warnings:
+        add(warning.reason, warning.message, False)
     if seconds < job.min_seconds:
         add("too-short", f"{path} lasts {seconds:.2f} s, but must last at least {job.min_seconds:g} s", True)
     if peak < SILENT:
@@ -191,7 +209,7 @@ def check_one(job: CheckJob, task: ClipTask) -> CheckedClip:
         add("clipped", f"{path} is clipped: {clipped:.1%} of its samples are at full scale", False)
     if abs(mean) > OFFSET:
         add("dc", f"{path} has a DC offset of {mean:+.3f} of full scale; a high-pass filter removes it", False)
-    return CheckedClip(seconds=seconds, sample_rate=sample_rate, findings=tuple(findings))
+    return CheckedClip(seconds=seconds, sample_rate=sample_rate, pyav=pyav, findings=tuple(findings))
 
 
 def _findings(root: Path, checked: Mapping[str, CheckedClip]) -> Iterator[Finding]:
@@ -223,12 +241,14 @@ def _announced(path: Path) -> tuple[str, ...]:
     """Return the suffixes that would suit the file's first bytes, if its own does not; otherwise nothing."""
     try:
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(HEAD)
+            key = sniff(head)
+            if tag := tag_bytes(head[:10]):
+                file.seek(tag)
+                key = sniff(file.read(HEAD)) or "mp3"
     except OSError:
         return ()
-    suitable = next((suffixes for magic, suffixes in MAGIC.items() if head.startswith(magic)), ())
-    if not suitable and len(head) == 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # MPEG layer 3 without a tag
-        suitable = (".mp3",)
+    suitable = FORMATS[key].suffixes if key is not None else ()
     return () if path.suffix.lower() in suitable else suitable
 
 

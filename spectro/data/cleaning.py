@@ -13,9 +13,10 @@ from typing import Literal
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import BusyError, DataError, SpectroError
+from spectro.core.locks import writing
 from spectro.core.records import Record
 from spectro.data.ownership import dead_temporaries
-from spectro.data.storage import cannot_write, held
+from spectro.data.storage import cannot_write
 from spectro.data.store import open_store
 from spectro.data.tables import require_tables
 
@@ -92,7 +93,7 @@ def clean(data: DataFolder | Path | str, *, dry_run: bool = True) -> tuple[Remov
     data = DataFolder.open(data)
     if dry_run:
         return find_removable(data)
-    with held(data.path):
+    with writing(data.path):
         return tuple(one for one in find_removable(data) if _remove(Path(one.path), one.kind))
 
 
@@ -167,7 +168,7 @@ def _remove(path: Path, kind: Kind) -> bool:
                 path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             return True
-        with held(path):
+        with writing(path):
             pass  # nobody is writing there
         aside = path.with_name(f".removed-{path.name}")
         os.replace(path, aside)  # gone as a whole, even if this process dies now

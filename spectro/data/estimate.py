@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectro.audio.decode import probe
+from spectro.audio.decode import AudioWarning, probe
 from spectro.audio.segment import file_starts
 from spectro.core.config import RenderConfig
 from spectro.core.errors import AudioError, DataError
 from spectro.core.records import Record
-from spectro.core.tables import Clip, Failure, Segment
+from spectro.core.tables import Clip, ClipWarning, Failure, Segment
 from spectro.data import png
 from spectro.data.engines import ClipTask, Done, Failed
 from spectro.data.engines import local as engine
-from spectro.data.layouts import scan
+from spectro.data.layouts import Skipped, scan
 from spectro.data.render import failure_of, leave_out, render_clip
 from spectro.data.source import require_file
 from spectro.data.store import picture_shape, tags
@@ -42,6 +42,10 @@ class RenderingEstimate:
     """Time with the given number of workers, estimated, in seconds."""
     failed: tuple[Failure, ...]
     """Clips that cannot be rendered."""
+    warnings: tuple[ClipWarning, ...]
+    """What the headers show to be odd about the others."""
+    skipped: tuple[Skipped, ...]
+    """What is in the source and is no clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,8 @@ class ClipHeader(Record):
     """Its duration, in seconds."""
     segments: int
     """Number of spectrograms it makes."""
+    warnings: tuple[AudioWarning, ...]
+    """What is odd about it."""
 
 
 def estimate_rendering(
@@ -116,6 +122,12 @@ def estimate_rendering(
         packed_bytes=total * bands * frames,
         seconds=seconds * total / min(workers or engine.cores(), len(names)),
         failed=tuple(failed[name] for name in sorted(failed)),
+        warnings=tuple(
+            ClipWarning(path=name, reason=warning.reason, message=warning.message)
+            for name, header in sorted(headers.items())
+            for warning in header.warnings
+        ),
+        skipped=listing.skipped,
     )
 
 
@@ -123,8 +135,9 @@ def read_header(job: HeaderJob, task: ClipTask) -> ClipHeader:
     """Read one clip's header; raises AudioError when it cannot be rendered."""
     path = Path(job.root) / task.clip
     require_file(path)
-    seconds = probe(path).seconds
-    return ClipHeader(seconds=seconds, segments=len(file_starts(path, seconds, job.config.segment)))
+    info = probe(path)
+    starts = file_starts(path, info.seconds, job.config.segment)
+    return ClipHeader(seconds=info.seconds, segments=len(starts), warnings=info.warnings)
 
 
 def _sample(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from spectro.audio.decode import AudioWarning
 from spectro.audio.features import FEATURES
 from spectro.audio.segment import iter_segments
 from spectro.core.arrays import Floats32
@@ -74,7 +75,9 @@ class Extraction:
         return self.compute(np.zeros(round(self.segment.seconds * self.sample_rate), np.float32))
 
 
-def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[float, Floats32]]:
+def extract_clip(
+    path: Path | str, extraction: Extraction, on_warning: Callable[[AudioWarning], object] | None = None
+) -> Iterator[tuple[float, Floats32]]:
     """Yield the feature of each segment of one audio file; extraction and prediction both call this and nothing else.
 
     Parameters
@@ -83,6 +86,8 @@ def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[flo
         The audio file.
     extraction
         What to compute.
+    on_warning
+        Called with each thing that is odd about the file, once it has been read to its end.
 
     Yields
     ------
@@ -95,7 +100,7 @@ def extract_clip(path: Path | str, extraction: Extraction) -> Iterator[tuple[flo
         the file cannot be used, or is silent from start to end; possibly after some segments.
     """
     sounding = False
-    for start, samples in iter_segments(Path(path), extraction.sample_rate, extraction.segment):
+    for start, samples in iter_segments(Path(path), extraction.sample_rate, extraction.segment, on_warning):
         sounding = sounding or bool(samples.any())
         yield start, extraction.compute(samples)
     if not sounding:

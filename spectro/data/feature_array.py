@@ -1,28 +1,26 @@
-"""The array of a feature and its journal: values are written, never mapped for writing, and checked clip by clip."""
+"""The array of a feature: values are written, never mapped for writing, and checked clip by clip."""
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import xxhash
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib.format import read_array_header_1_0, read_magic, write_array_header_1_0
 from numpy.typing import NDArray
 
 from spectro.core.arrays import Floats32
-from spectro.core.files import digest_text, replacing, write_csv
+from spectro.core.files import replacing
 from spectro.data.storage import cannot_write
 
-JOURNAL = ("clip", "stamp", "signature", "checksum", "line")
+JOURNAL = ("clip", "stamp", "signature", "checksum")
+"""Columns of the journal, `done.csv`: a clip and its `Entry`."""
 UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems answer that cannot reserve room."""
 
@@ -39,6 +37,16 @@ class Entry:
     """What the file system knew of its file, as `signature` returns it."""
     checksum: str
     """Checksum of its rows."""
+
+    def line(self) -> tuple[str, str, str]:
+        """Return the values of its line in the journal."""
+        return self.stamp, self.signature, self.checksum
+
+    @classmethod
+    def of(cls, line: tuple[str, ...]) -> Entry:
+        """Build from what `line` returned."""
+        stamp, signature, checksum = line
+        return cls(stamp=stamp, signature=signature, checksum=checksum)
 
 
 def open_array(path: Path, shape: tuple[int, ...]) -> Floats32 | None:
@@ -103,16 +111,17 @@ def write_rows(path: Path, rows: Sequence[int], values: Sequence[Floats32]) -> s
     StorageError
         the disk is full or failing.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    offset, size = int(array.offset), array[0].nbytes
     hasher = xxhash.xxh3_128()
     try:
         with path.open("r+b") as file:
+            read_magic(file)  # mapping the array would count towards the memory that a worker may take
+            (_, *shape), _, _ = read_array_header_1_0(file)
+            offset = file.tell()
             for row, value in zip(rows, values, strict=True):
-                if value.shape != array.shape[1:]:
-                    raise ValueError(f"a segment has values of shape {value.shape}, not {array.shape[1:]}")
+                if value.shape != tuple(shape):
+                    raise ValueError(f"a segment has values of shape {value.shape}, not {tuple(shape)}")
                 data = np.ascontiguousarray(value, np.float32).tobytes()
-                file.seek(offset + row * size)
+                file.seek(offset + row * len(data))
                 file.write(data)
                 hasher.update(data)
     except OSError as error:
@@ -151,85 +160,6 @@ def verify_rows(
         else:
             damaged.add(clip)
     return damaged
-
-
-def read_journal(path: Path) -> dict[str, Entry]:
-    """Return what is known of each clip; a line that is torn or damaged is left out, so that it is computed again.
-
-    Parameters
-    ----------
-    path
-        The `done.csv` of a feature.
-    """
-    try:
-        data = path.read_bytes()
-        text = data[: data.rfind(b"\n") + 1].decode("utf-8")  # a killed run may have left half a line at its end
-        header, *lines = list(csv.reader(io.StringIO(text, newline="")))
-    except (OSError, ValueError, csv.Error):
-        return {}
-    if tuple(header) != JOURNAL:
-        return {}
-    return {
-        line[0]: Entry(stamp=line[1], signature=line[2], checksum=line[3])
-        for line in lines
-        if len(line) == len(JOURNAL) and line[-1] == digest_text(*line[:-1])
-    }
-
-
-def write_journal(path: Path, journal: Mapping[str, Entry]) -> None:
-    """Write the journal whole, in an order that does not depend on the workers.
-
-    Parameters
-    ----------
-    path
-        The `done.csv` of a feature.
-    journal
-        What is known of each clip.
-    """
-    write_csv(path, JOURNAL, (_line(clip, entry) for clip, entry in sorted(journal.items())))
-
-
-class Appender:
-    """The journal, open while clips are computed: a line is on the disk as soon as its clip is done."""
-
-    def __init__(self, path: Path, file: IO[str]) -> None:
-        self._path, self._file = path, file
-        self._writer = csv.writer(file, lineterminator="\n")
-
-    def add(self, clip: str, entry: Entry) -> None:
-        """Add a clip; raises StorageError when the disk is full or failing."""
-        try:
-            self._writer.writerow(_line(clip, entry))
-            self._file.flush()
-        except OSError as error:
-            raise cannot_write(self._path, error) from None
-
-
-@contextmanager
-def appending(path: Path) -> Iterator[Appender]:
-    """Open a journal to add lines.
-
-    Parameters
-    ----------
-    path
-        The `done.csv` of a feature.
-    """
-    try:
-        file = path.open("a", encoding="utf-8", newline="")
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    try:
-        yield Appender(path, file)
-    finally:
-        try:
-            file.close()
-        except OSError as error:  # what could not be written is still in its buffer
-            raise cannot_write(path, error) from None
-
-
-def _line(clip: str, entry: Entry) -> tuple[str, ...]:
-    line = clip, entry.stamp, entry.signature, entry.checksum
-    return *line, digest_text(*line)  # so that damage of a line is noticed
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

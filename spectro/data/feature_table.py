@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.arrays import Floats32
+from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, DataError
 from spectro.core.files import replacing, write_csv
+from spectro.core.formatting import defuse
 from spectro.core.tables import Segment
 
 KEYS = ("segment", "clip", "label", "group", "start")
@@ -19,6 +21,8 @@ KEYS = ("segment", "clip", "label", "group", "start")
 
 def write_feature_table(path: Path, segments: Sequence[Segment], columns: Sequence[str], values: Floats32) -> None:
     """Write values as a table: Parquet, typed and with every digit, if the name ends in `.parquet`; CSV otherwise.
+
+    In CSV, names that a spreadsheet would run as formulas get an apostrophe in front.
 
     Parameters
     ----------
@@ -43,10 +47,14 @@ def write_feature_table(path: Path, segments: Sequence[Segment], columns: Sequen
         _write_parquet(path, segments, columns, values)
         return
     rows = (
-        (one.id, one.clip.id, one.clip.label, one.clip.group, f"{one.start:.4f}", *(f"{value:.7g}" for value in row))
+        (*map(defuse, (one.id, one.clip.id, one.clip.label, one.clip.group)), f"{one.start:.4f}", *map(_digits, row))
         for one, row in zip(segments, values, strict=True)
     )
     write_csv(path, (*KEYS, *columns), rows)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.7g}"
 
 
 def _require_own(path: Path) -> None:
@@ -67,7 +75,7 @@ def _write_parquet(path: Path, segments: Sequence[Segment], columns: Sequence[st
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'spectro[parquet]'; or export to .csv") from None
+        raise ConfigError(f"Parquet needs pyarrow: {install_command('parquet')}; or export to .csv") from None
     keys = [(one.id, one.clip.id, one.clip.label, one.clip.group, one.start) for one in segments]
     arrays = [pyarrow.array(column) for column in [*zip(*keys, strict=True), *np.ascontiguousarray(values.T)]]
     with replacing(path) as temporary:

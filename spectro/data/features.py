@@ -14,29 +14,20 @@ from spectro.core.arrays import Floats32
 from spectro.core.config import Config
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import AudioError, ConfigError, DataError
-from spectro.core.files import digest_text, read_document, write_document
+from spectro.core.files import csv_text, digest_text, read_document, write_document
+from spectro.core.locks import writing
 from spectro.core.records import Record
-from spectro.core.tables import Failure, Segment, write_failures
+from spectro.core.tables import FAILURE_COLUMNS, Failure, Segment, write_failures
 from spectro.data.engines import Failed
 from spectro.data.engines import local as engine
 from spectro.data.extraction import Extraction as Extraction  # with these two, all of features is here
 from spectro.data.extraction import extract_clip as extract_clip
-from spectro.data.feature_array import (
-    Entry,
-    appending,
-    make_array,
-    open_array,
-    read_journal,
-    renew_array,
-    verify_rows,
-    write_journal,
-    write_rows,
-)
+from spectro.data.feature_array import JOURNAL, Entry, make_array, open_array, renew_array, verify_rows, write_rows
 from spectro.data.feature_table import write_feature_table
+from spectro.data.journal import appending, read_journal, write_journal
 from spectro.data.ownership import clear_dead
 from spectro.data.render import failure_of
 from spectro.data.source import signature, source_stamp
-from spectro.data.storage import held
 from spectro.data.store import open_store
 
 NOTE_VERSION = 2
@@ -229,8 +220,8 @@ def extract(
     note = _note(extraction, store.segments)
     state, made = _State.read(folder, note, tasks, root), 0
     failed: tuple[Failure, ...] = ()
-    if state.array is None or state.todo:
-        with held(folder, wait=PATIENCE):
+    if state.array is None or state.todo or not _lists_no_failure(folder):
+        with writing(folder, wait=PATIENCE):
             state = _State.read(folder, note, tasks, root)  # another process may have computed it meanwhile
             made = len(state.todo)
             state, failed = _compute(state, folder, note, tasks, root, workers, progress)
@@ -280,7 +271,7 @@ class _State:
         array = open_array(path, note.shape) if _read_note(folder / "config.json") == note else None
         if array is None:
             return cls(array=None, journal={}, todo=tuple(tasks), damaged=False)
-        journal = read_journal(folder / "done.csv")
+        journal = _read_entries(folder / "done.csv")
         damaged = verify_rows(path, array, {task.clip: task.rows for task in tasks}, journal)
         fresh = {
             task.clip: entry
@@ -316,6 +307,14 @@ def _read_note(path: Path) -> FeatureNote | None:
         return None
 
 
+def _read_entries(path: Path) -> dict[str, Entry]:
+    return {clip: Entry.of(line) for clip, line in read_journal(path, JOURNAL).items()}
+
+
+def _write_entries(path: Path, entries: Mapping[str, Entry]) -> None:
+    write_journal(path, JOURNAL, {clip: entry.line() for clip, entry in entries.items()})
+
+
 def _still_of(path: Path, entry: Entry) -> Entry | None:
     """Return the entry of a clip if its file is still the same, by what the file system knows or by its content."""
     try:
@@ -325,6 +324,14 @@ def _still_of(path: Path, entry: Entry) -> Entry | None:
         return replace(entry, signature=seen) if source_stamp(path) == entry.stamp else None
     except (AudioError, OSError):
         return None
+
+
+def _lists_no_failure(folder: Path) -> bool:
+    """Tell whether `failed.csv` is there, whole and empty, as it must be once every clip has values."""
+    try:
+        return (folder / "failed.csv").read_bytes() == csv_text(FAILURE_COLUMNS, ()).encode()
+    except OSError:
+        return False
 
 
 def _tasks(segments: Sequence[Segment]) -> list[ExtractTask]:
@@ -360,8 +367,8 @@ def _compute(
             done = outcome.value
             entry = Entry(stamp=done.stamp, signature=done.signature, checksum=done.checksum)
             journal[task.clip] = entry
-            appender.add(task.clip, entry)
-    write_journal(path, journal)
+            appender.add(task.clip, entry.line())
+    _write_entries(path, journal)
     failures = tuple(sorted(failed, key=lambda failure: failure.path))
     write_failures(folder / "failed.csv", failures)
     array = open_array(folder / "values.npy", note.shape)
@@ -377,12 +384,12 @@ def _prepare(state: _State, folder: Path, note: FeatureNote) -> None:
             log.warning("%s is damaged, or of other segments: it is computed again", folder)
         path.unlink(missing_ok=True)
         make_array(values, note.shape)
-        write_journal(folder / "done.csv", {})
+        _write_entries(folder / "done.csv", {})
         write_document(path, "features", NOTE_VERSION, note.to_dict())
         return
     if state.damaged:
         log.warning("%s holds values that are damaged: those of %d clips are computed again", values, len(state.todo))
-    known = read_journal(folder / "done.csv")
+    known = _read_entries(folder / "done.csv")
     if any(task.clip in known for task in state.todo):
         renew_array(values)
-    write_journal(folder / "done.csv", state.journal)
+    _write_entries(folder / "done.csv", state.journal)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from spectro.core.data_folder import RENDERED, DataFolder, Source
-from spectro.core.errors import DataError
-from spectro.core.files import DAY, HOST, TEMPORARY, process_runs, read_csv, remove_temporaries
+from spectro.core.errors import AudioError, DataError
+from spectro.core.files import TEMPORARY, is_leftover, read_csv, remove_temporaries
 from spectro.core.locks import LOCK, OWNER
 from spectro.core.tables import FAILURE_COLUMNS
+from spectro.data.source import source_stamp
+from spectro.data.tables import known_provenance
+
+COMPARED = 8
+"""Files that are read to know a source again."""
 
 
 def require_own(folder: Path) -> None:
@@ -39,8 +43,11 @@ def require_own(folder: Path) -> None:
         raise DataError(f"{folder} is no data folder, but holds other files ({others[0]}, ...); choose another --out")
 
 
-def claim(data: DataFolder, source: Source) -> None:
-    """Note in a data folder where it is rendered from; raises DataError when it is from elsewhere.
+def claim(data: DataFolder, source: Source, clips: Collection[str], *, source_moved: bool = False) -> str:
+    """Note in a data folder where it is rendered from; return where it was rendered from before, if the source moved.
+
+    A source has moved if at least half of the clips that were rendered before are in it, and at least half of its own
+    were rendered before, and those that are compared (8, spread over all) have the same content.
 
     Parameters
     ----------
@@ -48,15 +55,44 @@ def claim(data: DataFolder, source: Source) -> None:
         The data folder.
     source
         Where its clips are.
+    clips
+        Their ids.
+    source_moved
+        Whether the user says that the source has moved.
+
+    Raises
+    ------
+    DataError
+        the folder was rendered from another source.
     """
     known = data.source
-    if known is None:
-        data.write_source(source)
-    elif known != source:
+    if known == source:
+        return ""
+    if known is not None and not (
+        known.layout == source.layout and (source_moved or _same_content(data, Path(source.root), clips))
+    ):
+        way = "; if that is the same source in a new place, add --source-moved" * (known.layout == source.layout)
         raise DataError(
             f"{data.path} was rendered from {known.root} (layout {known.layout}), not from {source.root} "
-            f"(layout {source.layout}); choose another --out, or remove that folder"
+            f"(layout {source.layout}); choose another --out, or remove that folder{way}"
         )
+    data.write_source(source)
+    return "" if known is None else known.root
+
+
+def _same_content(data: DataFolder, root: Path, clips: Collection[str]) -> bool:
+    """Tell whether files below `root` are those that were rendered before."""
+    stamps: dict[str, str] = {}
+    for config in data.configs().values():
+        stamps |= {clip: one.stamp for clip, one in known_provenance(data.rendered_path(config)).items()}
+    common = sorted(stamps.keys() & set(clips))
+    if not common or 2 * len(common) < max(len(stamps), len(clips)):
+        return False
+    try:
+        compared = common[:: -(-len(common) // COMPARED)]
+        return all(source_stamp(root / clip) == stamps[clip] for clip in compared)
+    except AudioError:
+        return False
 
 
 def require_own_table(path: Path) -> None:
@@ -115,15 +151,4 @@ def dead_temporaries(folder: Path, *, deep: bool) -> Iterator[Path]:
     for here, folders, names in os.walk(folder):
         if not deep:
             folders.clear()
-        for name in names:
-            match = TEMPORARY.fullmatch(name)
-            if match and _is_stale(Path(here, name), match["host"], int(match["pid"])):
-                yield Path(here, name)
-
-
-def _is_stale(path: Path, host: str, pid: int) -> bool:
-    if host == HOST:
-        return not process_runs(pid)
-    with suppress(OSError):
-        return time.time() - path.stat().st_mtime > DAY
-    return False
+        yield from filter(is_leftover, (Path(here, name) for name in names))

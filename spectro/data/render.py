@@ -1,35 +1,38 @@
-"""Render audio as mel-spectrograms: the one function that renders a clip, and the resumable rendering of a source."""
+"""Render a source as mel-spectrograms, resuming what was begun and doing again only what changed."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from spectro.audio.decode import probe
-from spectro.audio.features.mel import mel_spectrogram, silent, to_picture
-from spectro.audio.segment import file_starts, iter_segments
-from spectro.core.arrays import Image
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder, Source
 from spectro.core.errors import AudioError, DataError
 from spectro.core.files import read_csv
-from spectro.core.records import Record
-from spectro.core.tables import Clip, Failure, Segment
-from spectro.data import png
-from spectro.data.engines import ClipTask, Done, Failed
+from spectro.core.locks import writing
+from spectro.core.tables import Clip, ClipWarning, Failure, Segment
+from spectro.data import pruning
+from spectro.data.changes import Changes, compare
+from spectro.data.clip_rendering import RenderedClip as RenderedClip  # with these, all of rendering is here
+from spectro.data.clip_rendering import RenderJob as RenderJob
+from spectro.data.clip_rendering import failure_of as failure_of
+from spectro.data.clip_rendering import render_clip as render_clip
+from spectro.data.clip_rendering import render_one as render_one
+from spectro.data.engines import ClipTask as ClipTask
+from spectro.data.engines import Failed
 from spectro.data.engines import local as engine
-from spectro.data.layouts import Scan, scan
+from spectro.data.journal import appending, write_journal
+from spectro.data.layouts import Scan, Skipped, scan
 from spectro.data.ownership import claim, remove_dead, require_own
-from spectro.data.source import require_file, source_stamp
-from spectro.data.storage import held
-from spectro.data.store import Store, fresh, open_store, picture_path, picture_shape, tags
-from spectro.data.tables import complete, keep_edits, write_tables
+from spectro.data.provenance import COLUMNS, Provenance, read_unfinished
+from spectro.data.pruning import Pruned
+from spectro.data.store import Store, open_store
+from spectro.data.tables import complete, keep_edits, known_provenance, write_tables
+
+JOURNAL = "done.csv"
+"""Beside the spectrograms while they are rendered: what those of each clip were made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,70 +49,14 @@ class Rendering:
     """Spectrograms that were already there, with the same settings, of the same source files."""
     failed: tuple[Failure, ...]
     """Clips without spectrograms."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderJob(Record):
-    """What all clips of one rendering have in common."""
-
-    root: str
-    """Folder of the source."""
-    folder: str
-    """Folder of the spectrograms."""
-    config: RenderConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderedClip(Record):
-    """A clip all of whose spectrograms are there."""
-
-    seconds: float
-    """Duration its header promises, in seconds."""
-    starts: tuple[float, ...]
-    """Start of each segment, in seconds."""
-    made: int
-    """Spectrograms rendered now."""
-    stamp: str
-    """Size and checksum of its file, as `source_stamp` returns them."""
-
-
-def render_clip(path: Path | str, config: RenderConfig) -> Iterator[tuple[float, Image]]:
-    """Yield the spectrogram of each segment of one audio file.
-
-    Rendering and prediction both call this and nothing else. A silent segment becomes a black image; memory is bounded
-    by the segment, not the file.
-
-    Parameters
-    ----------
-    path
-        The audio file.
-    config
-        Settings of the spectrograms.
-
-    Yields
-    ------
-    start, image
-        Start in seconds, and grey levels `[bands, frames]`.
-
-    Raises
-    ------
-    AudioError
-        the file cannot be used, or is silent from start to end; possibly after some spectrograms.
-    """
-    black: list[float] = []  # starts of silent segments at the beginning: kept back until the first sound
-    sounding = False
-    for start, samples in iter_segments(Path(path), config.mel.sample_rate, config.segment):
-        db = mel_spectrogram(samples, config.mel)
-        image = to_picture(db, config.mel.top_db)
-        if not sounding:
-            if silent(db):
-                black.append(start)
-                continue
-            sounding = True
-            yield from ((early, np.zeros_like(image)) for early in black)
-        yield start, image
-    if not sounding:
-        raise AudioError("silent", f"{path} is digital silence from start to end; fetch or export it again")
+    warnings: tuple[ClipWarning, ...] = ()
+    """What is odd about the others."""
+    skipped: tuple[Skipped, ...] = ()
+    """What is in the source and is no clip."""
+    changes: Changes | None = None
+    """What changed since the rendering before; None if there was none."""
+    pruned: Pruned | None = None
+    """What was removed of clips that are gone, if that was asked for."""
 
 
 def render(
@@ -121,12 +68,15 @@ def render(
     workers: int = 0,
     strict: bool = False,
     exclude: Path | str | None = None,
+    source_moved: bool = False,
+    prune: bool = False,
     progress: bool = False,
 ) -> Rendering:
     """Render every clip of a source as spectrograms below `out`, doing only what is missing.
 
-    Writes `clips.csv`, `failed.csv`, `source.json` and `mel-<config id>/`; spectrograms of other settings in the same
-    folder are left alone. It may be killed at any point and run again.
+    Writes `clips.csv`, `failed.csv`, `warnings.csv`, `source.json` and `mel-<config id>/`; spectrograms of other
+    settings in the same folder are left alone. It may be killed at any point and run again. Whether a file changed is
+    decided by its content, and so is whether a source in another folder is the same.
 
     Parameters
     ----------
@@ -139,9 +89,13 @@ def render(
     workers
         Number of processes; 0 for one per core.
     strict
-        Stop at the first clip that cannot be rendered.
+        Stop at the first clip that cannot be rendered, or that is odd.
     exclude
         CSV with a column `path`: ids of clips to leave out (the `bad_files` of `check_audio`, or a `failed.csv`).
+    source_moved
+        Take the source for the one that `out` was rendered from, although its files are in another folder and differ.
+    prune
+        Remove the spectrograms of clips that the source does not have any more.
     progress
         Draw a progress bar on standard error.
 
@@ -155,14 +109,26 @@ def render(
         the source is not laid out that way, `out` belongs to another source or holds something else, or not one clip
         could be rendered.
     AudioError
-        a clip cannot be rendered, with `strict`.
+        a clip cannot be rendered, or is odd, with `strict`.
     BusyError
         another process renders into `out`.
     StorageError
         the disk is full, failing or read-only.
     """
-    listing = leave_out(scan(source, layout), exclude)
-    return render_scan(listing, out=out, config=config, workers=workers, strict=strict, progress=progress)
+    whole = scan(source, layout)
+    rendering = render_scan(
+        leave_out(whole, exclude),
+        out=out,
+        config=config,
+        workers=workers,
+        strict=strict,
+        source_moved=source_moved,
+        progress=progress,
+    )
+    if not prune:
+        return rendering
+    with writing(rendering.data):
+        return replace(rendering, pruned=pruning.prune(DataFolder(rendering.data), {clip.id for clip in whole.clips}))
 
 
 def render_scan(
@@ -172,6 +138,7 @@ def render_scan(
     config: RenderConfig | None = None,
     workers: int = 0,
     strict: bool = False,
+    source_moved: bool = False,
     progress: bool = False,
     edited: bool = False,
 ) -> Rendering:
@@ -181,34 +148,36 @@ def render_scan(
     ----------
     listing
         The clips.
-    out, config, workers, strict, progress
+    out, config, workers, strict, source_moved, progress
         What `render` takes.
     edited
         Whether labels, groups or folds of the clips were edited by hand.
     """
     config, data = config or RenderConfig(), DataFolder(Path(out))
     require_own(data.path)
-    with held(data.path):
-        return _render_into(data, listing, config, workers, strict, progress, edited)
+    with writing(data.path):
+        source = Source(layout=listing.layout, root=str(listing.root))
+        moved_from = claim(data, source, {clip.id for clip in listing.clips}, source_moved=source_moved)
+        return _render_into(data, listing, config, workers, strict, progress, edited, moved_from)
 
 
 def _render_into(
-    data: DataFolder, listing: Scan, config: RenderConfig, workers: int, strict: bool, progress: bool, edited: bool
+    data: DataFolder,
+    listing: Scan,
+    config: RenderConfig,
+    workers: int,
+    strict: bool,
+    progress: bool,
+    edited: bool,
+    moved_from: str,
 ) -> Rendering:
-    claim(data, Source(layout=listing.layout, root=str(listing.root)))
     data.write_config(config)
-    rendered: dict[str, RenderedClip] = {}
-    failed: dict[str, Failure] = {}
-    job = RenderJob(root=str(listing.root), folder=str(data.rendered_path(config)), config=config)
-    tasks = [ClipTask(clip=clip.id) for clip in listing.clips]
-    outcomes = engine.run(render_one, job, tasks, workers=workers)
-    for task, outcome in engine.show_progress(outcomes, len(tasks), "render", progress):
-        if isinstance(outcome, Done):
-            rendered[task.clip] = outcome.value
-        elif strict:
-            raise AudioError(outcome.reason, failure_of(listing.root, task.clip, outcome).message)
-        else:
-            failed[task.clip] = failure_of(listing.root, task.clip, outcome)
+    folder, before = data.rendered_path(config), earlier_clips(data)
+    known = known_provenance(folder)
+    try:
+        rendered, failed = _work(listing, folder, config, known, workers, strict, progress)
+    finally:
+        remove_dead(data.path, folder)  # also what workers were writing that end with this process
     source = tuple(replace(clip, seconds=(rendered.get(clip.id) or failed[clip.id]).seconds) for clip in listing.clips)
     failures = tuple(failed[clip.id] for clip in source if clip.id in failed)
     if not rendered:
@@ -216,13 +185,75 @@ def _render_into(
         first = failures[0].message
         raise DataError(f"none of {len(source)} clips could be rendered: {first} (all in {data.failed_path})")
     clips = keep_edits(data, source)
-    write_tables(data, clips, failures, source=source, edited=edited)
-    remove_dead(data.path, data.rendered_path(config))
-    stamps = {clip.id: rendered[clip.id].stamp for clip in clips if clip.id in rendered}
-    complete(data, config, tuple(_segments(clips, rendered, config)), stamps)
+    warnings = tuple(_warnings(clips, rendered))
+    write_tables(data, clips, failures, warnings, source=source, edited=edited)
+    provenance = {clip: one.provenance for clip, one in rendered.items()}
+    gone = {clip: one for clip, one in known.items() if clip not in provenance and clip not in failed}
+    complete(data, config, tuple(_segments(clips, rendered, config)), gone | provenance)
+    (folder / JOURNAL).unlink(missing_ok=True)
     made = sum(clip.made for clip in rendered.values())
     store = open_store(data.path, config.config_id())
-    return Rendering(data=data.path, store=store, made=made, reused=len(store.segments) - made, failed=failures)
+    stamps = [{clip: one.stamp for clip, one in ones.items()} for ones in (known, provenance)]
+    return Rendering(
+        data=data.path,
+        store=store,
+        made=made,
+        reused=len(store.segments) - made,
+        failed=failures,
+        warnings=warnings,
+        skipped=listing.skipped,
+        changes=None if before is None else compare(before, clips, stamps[0], stamps[1], moved_from),
+    )
+
+
+def _work(
+    listing: Scan,
+    folder: Path,
+    config: RenderConfig,
+    known: Mapping[str, Provenance],
+    workers: int,
+    strict: bool,
+    progress: bool,
+) -> tuple[dict[str, RenderedClip], dict[str, Failure]]:
+    """Render what is missing; return the clips that are there, and the others, by id.
+
+    What a clip was made from is noted in a journal at once, for a killed run knows nothing of it later.
+    """
+    known = {**known, **read_unfinished(folder / JOURNAL)}
+    write_journal(folder / JOURNAL, COLUMNS, {clip: one.line() for clip, one in known.items()})
+    rendered: dict[str, RenderedClip] = {}
+    failed: dict[str, Failure] = {}
+    job = RenderJob(root=str(listing.root), folder=str(folder), config=config)
+    tasks = [ClipTask(clip=clip.id) for clip in listing.clips]
+    with (
+        appending(folder / JOURNAL) as journal,
+        closing(engine.run(render_one, job, tasks, workers=workers)) as outcomes,  # ends the workers, whatever happens
+    ):
+        for task, outcome in engine.show_progress(outcomes, len(tasks), "render", progress):
+            if isinstance(outcome, Failed):
+                failed[task.clip] = failure = failure_of(listing.root, task.clip, outcome)
+                if strict:
+                    raise AudioError(failure.reason, failure.message)
+                continue
+            clip = outcome.value
+            earlier = known.get(task.clip)
+            if not clip.made and earlier and earlier.stamp == clip.provenance.stamp:
+                clip = replace(clip, provenance=earlier)
+            else:
+                journal.add(task.clip, clip.provenance.line())
+            rendered[task.clip] = clip
+            if strict and clip.provenance.warnings:
+                warning = clip.provenance.warnings[0]
+                raise AudioError(warning.reason, warning.message)
+    return rendered, failed
+
+
+def earlier_clips(data: DataFolder) -> tuple[Clip, ...] | None:
+    """Return the clips of the rendering before; None if there was none, or its table cannot be read."""
+    try:
+        return DataFolder(data.path).clips
+    except DataError:
+        return None
 
 
 def leave_out(listing: Scan, exclude: Path | str | None) -> Scan:
@@ -238,99 +269,10 @@ def leave_out(listing: Scan, exclude: Path | str | None) -> Scan:
     return replace(listing, clips=kept)
 
 
-def render_one(job: RenderJob, task: ClipTask) -> RenderedClip:
-    """Render what is missing of one clip; raises AudioError, having removed its spectrograms, when it cannot be."""
-    target = _ClipTarget(job=job, clip=task.clip)
-    require_file(target.path)
-    seconds = probe(target.path).seconds
-    expected = file_starts(target.path, seconds, job.config.segment)
-    target.require_names(expected)
-    if all(map(target.fresh, expected)):
-        return RenderedClip(seconds=seconds, starts=tuple(expected), made=0, stamp=target.stamp)
-    starts: list[float] = []
-    made = 0
-    try:
-        for start, image in _delay_last(render_clip(target.path, job.config)):
-            starts.append(start)
-            if not target.fresh(start):
-                png.write(target.png_path(start), image, target.tags(start))
-                made += 1
-    except AudioError:
-        for start in starts:
-            target.png_path(start).unlink(missing_ok=True)
-        raise
-    return RenderedClip(seconds=seconds, starts=tuple(starts), made=made, stamp=target.stamp)
-
-
-def failure_of(root: Path, clip: str, failed: Failed) -> Failure:
-    """Return the line of `failed.csv` for a clip on which a worker failed.
-
-    Parameters
-    ----------
-    root
-        Folder of the source.
-    clip
-        Id of the clip.
-    failed
-        What the engine returned.
-    """
-    path = root / clip
-    if failed.reason == "crashed":  # its header is not read here, which could take this process down too
-        return Failure(path=clip, reason=failed.reason, seconds=0.0, message=f"{path}: {failed.message}")
-    try:
-        require_file(path)
-        seconds = probe(path).seconds
-    except AudioError:
-        seconds = 0.0
-    return Failure(path=clip, reason=failed.reason, seconds=seconds, message=failed.message)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ClipTarget:
-    """Where the spectrograms of one clip belong, and what their text chunks must say."""
-
-    job: RenderJob
-    clip: str
-
-    @cached_property
-    def path(self) -> Path:
-        return Path(self.job.root) / self.clip
-
-    @cached_property
-    def stamp(self) -> str:
-        return source_stamp(self.path)
-
-    def png_path(self, start: float) -> Path:
-        return picture_path(Path(self.job.folder), self._segment(start))
-
-    def tags(self, start: float) -> dict[str, str]:
-        return tags(self.job.config, self._segment(start), self.stamp)
-
-    def fresh(self, start: float) -> bool:
-        return fresh(self.png_path(start), self.tags(start), picture_shape(self.job.config))
-
-    def require_names(self, starts: Sequence[float]) -> None:
-        """Raise AudioError where the clip's name, with a start behind it, is too long for the file system."""
-        try:
-            os.lstat(self.png_path(starts[-1]))
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                size = len(os.fsencode(self.path.name))
-                message = f"{self.path} has a name of {size} bytes, too long for its spectrograms; shorten it"
-                raise AudioError("name-too-long", message) from None
-
-    def _segment(self, start: float) -> Segment:
-        clip = Clip(id=self.clip, label="", group="")
-        return Segment(clip=clip, start=start, seconds=self.job.config.segment.seconds)
-
-
-def _delay_last(images: Iterator[tuple[float, Image]]) -> Iterator[tuple[float, Image]]:
-    """Yield each item once the next is there, so that the last one, which completes a clip, follows its whole file."""
-    held = next(images)
-    for item in images:
-        yield held
-        held = item
-    yield held
+def _warnings(clips: Sequence[Clip], rendered: Mapping[str, RenderedClip]) -> Iterator[ClipWarning]:
+    for clip in clips:
+        for warning in rendered[clip.id].provenance.warnings if clip.id in rendered else ():
+            yield ClipWarning(path=clip.id, reason=warning.reason, message=warning.message)
 
 
 def _segments(clips: Sequence[Clip], rendered: dict[str, RenderedClip], config: RenderConfig) -> Iterator[Segment]:

@@ -62,7 +62,15 @@ def rerender(
     clips = tuple(dict.fromkeys(segment.clip for segment in store.segments))
     listing = Scan(root=root, clips=clips, layout=source.layout)
     out = data.variant(config).path
-    rendering = render_scan(listing, out=out, config=config, workers=workers, progress=progress, edited=store.edited)
+    rendering = render_scan(
+        listing,
+        out=out,
+        config=config,
+        workers=workers,
+        source_moved=True,  # which was decided when `data` itself was rendered
+        progress=progress,
+        edited=store.edited,
+    )
     _split_alike(DataFolder(rendering.data), chosen)
     return rendering
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from spectro.core.config import SplitConfig
@@ -116,6 +116,60 @@ def leaking_groups(items: Mapping[str, Clip], assigned: Mapping[str, str]) -> li
     return sorted(group for group, own in subsets.items() if len(own) > 1)
 
 
+def require_classes(labels: Collection[str]) -> None:
+    """Check that there is something to tell apart.
+
+    Parameters
+    ----------
+    labels
+        The names of the classes, each once.
+
+    Raises
+    ------
+    DataError
+        there are fewer than two.
+    """
+    if len(labels) < 2:
+        have = f"only '{min(labels)}'" if labels else "none"
+        fix = "add recordings of another one (a folder of its own, or its name in the column label) and render again"
+        raise DataError(f"a classifier needs at least 2 classes, but the data has {have}; {fix}")
+
+
+def require_current(split: Split, clips: Sequence[Clip], data: Path) -> None:
+    """Check that a split still fits its data folder; clips that only failed to render may be missing from it.
+
+    Parameters
+    ----------
+    split
+        The split.
+    clips
+        The clips of the data folder now.
+    data
+        The data folder, for the message.
+
+    Raises
+    ------
+    DataError
+        it names clips that are gone.
+    LeakError
+        it had no group in two subsets when it was made, but has one by the groups of now.
+    """
+    present = {clip.id: clip for clip in clips}
+    clip_of = {item: item.rpartition("@")[0] if split.by == "segment" else item for item in split.assigned}
+    gone = sorted({clip for clip in clip_of.values() if clip not in present})
+    if gone:
+        raise DataError(
+            f"split '{split.name}' names {len(gone)} of {len(set(clip_of.values()))} clips that are gone from {data} "
+            f"('{gone[0]}', ...): its subsets are no longer what they were; bring them back, or split again"
+        )
+    leaking = [] if split.leaky else leaking_groups(present, split.assigned)
+    if leaking:
+        raise LeakError(
+            f"split '{split.name}' has {len(leaking)} groups in two subsets ('{leaking[0]}', ...): groups in "
+            f"{data / 'clips.csv'} were edited since it was made; split again"
+        )
+
+
 def _official(clips: Mapping[str, Clip], config: SplitConfig, name: str) -> tuple[Split, ...]:
     """Take the `fold` column: words as they are, numbers as the folds of a cross-validation."""
     if config.folds:
@@ -125,6 +179,7 @@ def _official(clips: Mapping[str, Clip], config: SplitConfig, name: str) -> tupl
     values = {clip.fold for clip in items.values()}
     if not values:
         raise DataError("the clips have no official folds (column 'fold' is empty); split by group instead")
+    require_classes({clip.label for clip in items.values()})
     assigned: dict[str, Assigned]
     if all(value.isdecimal() for value in values):
         if len(values) < 2:
@@ -162,8 +217,7 @@ def _count(items: Mapping[str, Clip], units: Mapping[str, str]) -> dict[str, Cou
 def _require_two(groups: Mapping[str, Mapping[str, int]], by: str) -> None:
     """Raise DataError if there is one class only, or a class that cannot be in two subsets."""
     have: Counter[str] = Counter(label for counts in groups.values() for label in counts)
-    if len(have) < 2:
-        raise DataError(f"a classifier needs at least 2 classes, but the data has {', '.join(have) or 'none'}")
+    require_classes(have)
     too_few = sorted(label for label, number in have.items() if number < 2)
     if too_few:
         more = f" (and so have {', '.join(too_few[1:])})" if too_few[1:] else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError, StorageError
 from spectro.core.files import digest_text, read_document, write_document
+from spectro.core.locks import writing
 from spectro.core.tables import Segment
 from spectro.data import png
 from spectro.data.ownership import clear_dead
+from spectro.data.provenance import Provenance, read_provenance
 from spectro.data.source import signature
-from spectro.data.storage import PATIENCE, held
-from spectro.data.tables import read_segments, read_stamps, require_tables
+from spectro.data.storage import PATIENCE
+from spectro.data.tables import read_segments, require_tables
 
 PICTURES_VERSION = 1
 
@@ -94,7 +97,7 @@ class Store:
         path, facts = self._packed_path, self._facts()
         array = open_cached(path, facts)
         if array is None:
-            with held(self.path.parent, wait=PATIENCE):
+            with writing(self.path.parent, wait=PATIENCE):
                 array = open_cached(path, facts)  # another process may have packed it meanwhile
                 if array is None:
                     clear_dead(self.path)
@@ -127,8 +130,14 @@ class Store:
         return content
 
     @cached_property
-    def _stamps(self) -> dict[str, str]:
-        return read_stamps(self.path)
+    def provenance(self) -> Mapping[str, Provenance]:
+        """What the spectrograms of each clip were made from, by the clip's id."""
+        return read_provenance(self.path / "sources.csv")
+
+    def decoders(self) -> dict[str, int]:
+        """Return the number of clips by the decoder that read them."""
+        clips = {segment.clip.id for segment in self.segments}
+        return dict(sorted(Counter(self.provenance[clip].decoder for clip in clips).items()))
 
     def _signature(self) -> str:
         """Hash what the file system knows of every PNG; empty where that says nothing of their content."""
@@ -166,7 +175,8 @@ class Store:
             raise self._unusable(segment, f"was rendered with other settings (its config_id: {config_id})")
         if parsed.shape != shape:
             raise self._unusable(segment, f"measures {parsed.shape}, not {shape}")
-        if parsed.tags != tags(self.config, segment, self._stamps.get(segment.clip.id, "")):
+        source = self.provenance.get(segment.clip.id)
+        if parsed.tags != tags(self.config, segment, source.stamp if source else ""):
             raise self._unusable(segment, "is not what was rendered of this segment, or of another version of its clip")
         try:
             return png.decode(parsed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,12 +13,12 @@ from pathlib import Path
 from spectro.core.config import RenderConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError
-from spectro.core.files import digest, digest_text, read_csv, read_document, verified, write_csv, write_document
+from spectro.core.files import digest, digest_text, read_document, verified, write_document
 from spectro.core.paths import require_inside
-from spectro.core.tables import Clip, Failure, Segment
+from spectro.core.tables import Clip, ClipWarning, Failure, Segment
+from spectro.data.provenance import Provenance, read_provenance, write_provenance
 
-TABLES_VERSION = 1
-SOURCES = ("clip", "stamp")
+TABLES_VERSION = 2
 REMEDY = "run the same `spectro render` again"
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,12 @@ def write_tables(
     data: DataFolder,
     clips: Sequence[Clip],
     failures: Sequence[Failure] = (),
+    warnings: Sequence[ClipWarning] = (),
     *,
     source: Sequence[Clip] | None = None,
     edited: bool = False,
 ) -> None:
-    """Write `clips.csv` and `failed.csv`, and `clips.json`, by which later edits and damage are noticed.
+    """Write `clips.csv`, `failed.csv`, `warnings.csv`, and `clips.json`, by which later edits and damage are noticed.
 
     Parameters
     ----------
@@ -43,15 +44,17 @@ def write_tables(
         With the labels and groups that count.
     failures
         Clips without spectrograms.
+    warnings
+        What is odd about the others.
     source
         The clips as the source has them, if `clips` was edited.
     edited
         Whether the labels and groups of the source are edited ones already.
     """
     data.write_failures(tuple(failures))
+    data.write_warnings(tuple(warnings))
     data.write_clips(tuple(clips))
-    source = clips if source is None else source
-    facts = {"count": len(source), "ids": _ids(source), "rows": _rows(source), "failed": digest(data.failed_path)}
+    facts = {"rows": _rows(clips if source is None else source), "failed": digest(data.failed_path)}
     write_document(_note_path(data), "clips", TABLES_VERSION, facts | {"edited": edited})
 
 
@@ -75,23 +78,24 @@ def require_tables(data: DataFolder) -> bool:
     """
     clips = _checked_clips(data)
     note = read_document(_note_path(data), "clips", TABLES_VERSION, remedy=REMEDY)
-    if _ids(clips) != note.get("ids"):
+    rows, rendered = _rows(clips), note.get("rows", {})
+    if rows.keys() != rendered.keys():
         raise DataError(
-            f"{data.clips_path} has other clips than were rendered ({len(clips)} instead of {note.get('count')}, or "
+            f"{data.clips_path} has other clips than were rendered ({len(rows)} instead of {len(rendered)}, or "
             f"other ids): only labels, groups and folds may be edited; undo that, or {REMEDY}"
         )
     require_digest(data.failed_path, note.get("failed"))
-    rows = _rows(clips)
-    if rows != note.get("rows") and (key := (str(data.path.resolve()), rows)) not in _noted:
+    if rows != rendered and (key := (str(data.path.resolve()), digest_text(*rows.values()))) not in _noted:
         _noted.add(key)
         log.warning("%s was edited since rendering: its labels, groups and folds count as they are", data.clips_path)
-    return rows != note.get("rows") or note.get("edited") is True
+    return rows != rendered or note.get("edited") is True
 
 
 def keep_edits(data: DataFolder, clips: Sequence[Clip]) -> tuple[Clip, ...]:
     """Return clips with the labels, groups and folds that people gave them in an earlier `clips.csv`.
 
-    A table that cannot be read, or names clips that are not there, is kept as `clips.csv.old`.
+    Rows that nobody edited are those of the source. A table that cannot be read, or has edited rows of clips that are
+    no longer there, is kept as `clips.csv.old`.
 
     Parameters
     ----------
@@ -104,20 +108,21 @@ def keep_edits(data: DataFolder, clips: Sequence[Clip]) -> tuple[Clip, ...]:
     if not path.exists():
         return tuple(clips)
     try:
-        old = {clip.id: clip for clip in _checked_clips(DataFolder(data.path))}
+        edited = {clip.id: clip for clip in _checked_clips(DataFolder(data.path))}
     except DataError as error:
         _put_aside(path, str(error))
         return tuple(clips)
     try:
-        rows = read_document(_note_path(data), "clips", TABLES_VERSION, remedy=REMEDY).get("rows")
+        rendered = read_document(_note_path(data), "clips", TABLES_VERSION, remedy=REMEDY).get("rows", {})
+        if lost := (rendered.keys() - edited.keys()) & {clip.id for clip in clips}:
+            log.warning("%s lacked %d rendered clips (such as '%s'); they are there again", path, len(lost), min(lost))
+        edited = {name: clip for name, clip in edited.items() if _row(clip) != rendered.get(name)}
     except DataError:
-        rows = None  # nobody knows what was edited: every difference may have been
-    if _rows(list(old.values())) == rows:
-        return tuple(clips)
-    if old.keys() - {clip.id for clip in clips}:
-        _put_aside(path, f"{path} names clips that the source does not have")
+        pass  # nobody knows what was edited: every difference may have been
+    if gone := edited.keys() - {clip.id for clip in clips}:
+        _put_aside(path, f"{path} has edited rows of clips that the source does not have (the first: '{min(gone)}')")
     kept = tuple(
-        replace(clip, label=own.label, group=own.group, fold=own.fold) if (own := old.get(clip.id)) else clip
+        replace(clip, label=own.label, group=own.group, fold=own.fold) if (own := edited.get(clip.id)) else clip
         for clip in clips
     )
     changed = [new.id for new, clip in zip(kept, clips, strict=True) if new != clip]
@@ -129,7 +134,9 @@ def keep_edits(data: DataFolder, clips: Sequence[Clip]) -> tuple[Clip, ...]:
     return kept
 
 
-def complete(data: DataFolder, config: RenderConfig, segments: Sequence[Segment], stamps: Mapping[str, str]) -> None:
+def complete(
+    data: DataFolder, config: RenderConfig, segments: Sequence[Segment], provenance: Mapping[str, Provenance]
+) -> None:
     """Complete a rendering: write `segments.csv`, `sources.csv`, and last `segments.json` with their checksums.
 
     Parameters
@@ -140,31 +147,50 @@ def complete(data: DataFolder, config: RenderConfig, segments: Sequence[Segment]
         Settings of the rendering.
     segments
         All segments that have a spectrogram.
-    stamps
-        The stamp of each clip's file, which its spectrograms carry too.
+    provenance
+        What the spectrograms of each clip were made from; clips that are gone may be among them.
     """
     data.write_segments(config, tuple(segments))
     folder = data.rendered_path(config)
-    write_csv(folder / "sources.csv", SOURCES, stamps.items())
-    facts = {name: digest(folder / f"{name}.csv") for name in ("segments", "sources")}
-    write_document(folder / "segments.json", "segments", TABLES_VERSION, facts)
+    _write_provenance(folder, provenance)
 
 
 def read_segments(data: DataFolder, config: RenderConfig) -> tuple[Segment, ...]:
     """Return the segments of a rendering; raises DataError when it did not finish, or a table was changed."""
-    folder = data.rendered_path(config)
+    _require_complete(data.rendered_path(config))
+    return data.segments(config)
+
+
+def known_provenance(folder: Path) -> dict[str, Provenance]:
+    """Return what the spectrograms in the folder of a configuration were made from; none where that is not certain."""
+    try:
+        _require_complete(folder)
+        return read_provenance(folder / "sources.csv")
+    except DataError:
+        return {}
+
+
+def forget(folder: Path, clips: Iterable[str]) -> None:
+    """Remove the rows of clips that are gone from `sources.csv`, in the folder of one configuration."""
+    known = known_provenance(folder)
+    left = {clip: one for clip, one in known.items() if clip not in set(clips)}
+    if left != known:
+        _write_provenance(folder, left)
+
+
+def _write_provenance(folder: Path, provenance: Mapping[str, Provenance]) -> None:
+    write_provenance(folder / "sources.csv", provenance)
+    facts = {name: digest(folder / f"{name}.csv") for name in ("segments", "sources")}
+    write_document(folder / "segments.json", "segments", TABLES_VERSION, facts)
+
+
+def _require_complete(folder: Path) -> None:
     table, note = folder / "segments.csv", folder / "segments.json"
     if not (table.exists() and note.exists()):
         raise DataError(f"rendering into {folder} did not finish; run the same `spectro render` again, it resumes")
     facts = read_document(note, "segments", TABLES_VERSION, remedy=REMEDY)
     require_digest(table, facts.get("segments"))
     require_digest(folder / "sources.csv", facts.get("sources"))
-    return data.segments(config)
-
-
-def read_stamps(folder: Path) -> dict[str, str]:
-    """Return the stamp of each clip's file as it was rendered, for the folder of one configuration."""
-    return {row["clip"]: row["stamp"] for row in read_csv(folder / "sources.csv", SOURCES)}
 
 
 def require_digest(path: Path, expected: object) -> None:
@@ -209,10 +235,10 @@ def _put_aside(path: Path, why: str) -> None:
     log.warning("%s; it is kept as %s", why, old)
 
 
-def _ids(clips: Sequence[Clip]) -> str:
-    return digest_text(*sorted(clip.id for clip in clips))
+def _rows(clips: Sequence[Clip]) -> dict[str, str]:
+    """Return a checksum of each row, by clip: of what people may edit."""
+    return {clip.id: _row(clip) for clip in clips}
 
 
-def _rows(clips: Sequence[Clip]) -> str:
-    rows = sorted((clip.id, clip.label, clip.group, clip.fold) for clip in clips)
-    return digest_text(*(value for row in rows for value in row))
+def _row(clip: Clip) -> str:
+    return digest_text(clip.label, clip.group, clip.fold)[:16]

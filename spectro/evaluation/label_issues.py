@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.alignment import own_clips
+from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, DataError, RunError
 from spectro.core.files import write_csv
+from spectro.core.formatting import defuse
 from spectro.core.predictions import Predictions
 from spectro.core.records import Record
 from spectro.core.runs import Run
@@ -83,7 +85,7 @@ def label_issues_of(clips: Predictions) -> tuple[LabelIssue, ...]:
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
-        raise ConfigError("label issues need cleanlab: pip install 'spectro[cleanlab]'") from None
+        raise ConfigError(f"label issues need cleanlab: {install_command('cleanlab')}") from None
     known = clips.select(clips.truth >= 0)
     if len(set(known.truth.tolist())) < 2:
         raise DataError("label issues are found among clips of at least two known classes, but there are fewer")
@@ -104,5 +106,6 @@ def label_issues_of(clips: Predictions) -> tuple[LabelIssue, ...]:
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue]) -> None:
-    """Write a CSV with one line per issue."""
-    write_csv(path, [field.name for field in fields(LabelIssue)], map(astuple, issues))
+    """Write a CSV for people with one line per issue; cells that a spreadsheet would run as formulas are defused."""
+    rows = ([defuse(value) for value in astuple(issue)] for issue in issues)
+    write_csv(path, [field.name for field in fields(LabelIssue)], rows)

@@ -17,6 +17,7 @@ from spectro.audio.features import FEATURES
 from spectro.core.arrays import Floats, Floats32, Items, Mask
 from spectro.core.config import Config, ModelConfig
 from spectro.core.data_folder import DataFolder
+from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, DataError, did_you_mean
 from spectro.core.records import Record
 from spectro.core.runs import Run
@@ -357,7 +358,7 @@ def _umap(values: Floats) -> Plane:
     try:
         from umap import UMAP
     except ModuleNotFoundError:
-        raise ConfigError("umap needs the package umap-learn: pip install 'spectro[umap]'; or use t-sne") from None
+        raise ConfigError(f"umap needs the package umap-learn: {install_command('umap')}; or use t-sne") from None
     near = min(15, len(values) - 1)
     start = values.shape[0] > KEPT  # below, the spectral start finds too few eigenvectors
     points = UMAP(

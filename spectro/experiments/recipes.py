@@ -17,7 +17,7 @@ from spectro.core.records import Record
 from spectro.core.runs import Run
 from spectro.experiments.results import Setting
 from spectro.training.finetune import finetune
-from spectro.training.stages import resolve_epochs
+from spectro.training.stages import usual_epochs
 from spectro.training.train_classical import train_classical
 
 
@@ -69,7 +69,7 @@ class Recipe(Record):
         config = FinetuneConfig.from_dict({**self.training, "seed": seed})
         if not epochs_cap:
             return config
-        epochs = resolve_epochs(self.model_config(), config).epochs or 0
+        epochs = usual_epochs(self.model_config(), config)
         return dataclasses.replace(
             config, frozen_epochs=min(config.frozen_epochs, epochs_cap), epochs=min(epochs, epochs_cap)
         )

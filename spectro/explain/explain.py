@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from spectro.core.predictions import VOTES
 from spectro.core.runs import Run
 from spectro.data.render import render_clip
 from spectro.explain.saliency import Deletion, Predict, deletion, grad_cam, occlusion, random_deletion
-from spectro.inference.blocks import input_of
 from spectro.inference.classifier import load_classifier
+from spectro.inference.reading import input_of
 from spectro.inference.torch_classifier import TorchClassifier
 
 KEPT = 0.5
@@ -167,11 +168,14 @@ def explain(
 def _load_network(run: Run, device: str) -> TorchClassifier:
     """Return the network of a run; raises RunError where there is none that can be explained."""
     if run.card.is_ensemble:
-        names = ", ".join(str(run.path / member.path) for member in run.card.members)
+        names = ", ".join(os.path.normpath(run.path / member.path) for member in run.card.members)
         raise RunError(f"{run.path} is an ensemble; explain one of its members: {names}")
     feature, _ = run.card.of_model()
     if not feature.is_image:
-        raise RunError(f"{run.path} takes the feature '{feature.name}', but only mel-spectrograms can be explained")
+        raise RunError(
+            f"{run.path} takes the feature '{feature.name}', but only mel-spectrograms can be explained; "
+            "choose another run"
+        )
     require_vote(run)
     try:
         input_of(feature)

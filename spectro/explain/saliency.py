@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from spectro.core.arrays import Floats, Floats32, Image, Items, Probs
 from spectro.inference.batches import to_input
 from spectro.models.network import Network
+from spectro.models.timm_input import InputFit
 
 Predict = Callable[[Image], Probs]
 """From spectrograms `[n, bands, frames]` to probabilities `[n, classes]`."""
@@ -27,7 +28,7 @@ RANDOM_ORDERS = 5
 
 
 class _FromMap(nn.Module):
-    """A network whose gradients end at its feature map: Grad-CAM needs no backward pass through the backbone."""
+    """A network whose gradients end at its last feature map: Grad-CAM needs no backward pass through the backbone."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -36,13 +37,13 @@ class _FromMap(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            maps = self.network.features(x)
-        logits: Tensor = self.network.head(self.maps(maps.requires_grad_()))
+            *earlier, last = self.network.maps(x)
+        logits: Tensor = self.network.head(self.network.summed_up((*earlier, self.maps(last.requires_grad_()))))
         return logits
 
 
 def grad_cam(network: Network, image: Image, target: int) -> Floats32 | None:
-    """Return where the feature map of a spectrogram supports a class [Selvaraju et al., 2017].
+    """Return where the last feature map of a spectrogram supports a class [Selvaraju et al., 2017].
 
     Parameters
     ----------
@@ -64,6 +65,9 @@ def grad_cam(network: Network, image: Image, target: int) -> Floats32 | None:
     with GradCAM(model=model, target_layers=[model.maps]) as cam:
         importance: Floats32 = cam(input_tensor=x, targets=[ClassifierOutputTarget(target)])[0]
     network.zero_grad()
+    fit = getattr(network.backbone, "fit", None)
+    if isinstance(fit, InputFit):
+        importance = fit.without_padding(importance)
     return importance if importance.max() > 0 else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from spectro.core.predictions import Predictions
 from spectro.core.registry import Registry
 from spectro.core.runs import Run
 from spectro.data.store import open_store
+from spectro.inference.onnx_file import is_model_file
 
 
 class Classifier(Protocol):
@@ -33,6 +35,16 @@ class Classifier(Protocol):
         """Class names, in the order of the columns of the probabilities."""
         ...
 
+    @property
+    def batch_size(self) -> int:
+        """Number of items in one call that is fastest."""
+        ...
+
+    @property
+    def lanes(self) -> Executor | None:
+        """Threads that call it side by side, each on a core of its own; None where a call uses all cores."""
+        ...
+
     def predict_proba(self, arrays: NDArray[Any]) -> Probs:
         """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`."""
         ...
@@ -41,7 +53,7 @@ class Classifier(Protocol):
 Loader = Callable[[Run, str], Classifier]
 
 CLASSIFIERS: Registry[Loader] = Registry("kind of classifier")
-"""From `card.kind` to `load(run, device)`; a new kind of model is one module here and one entry."""
+"""From `card.kind`, or `onnx` for an exported model, to `load(run, device)`; a new kind is one module and one entry."""
 
 
 @CLASSIFIERS.add("torch")
@@ -58,13 +70,20 @@ def _load_sklearn(run: Run, device: str) -> Classifier:
     return sklearn_classifier.load(run)
 
 
+@CLASSIFIERS.add("onnx")
+def _load_onnx(file: Run, device: str) -> Classifier:
+    from spectro.inference import onnx_classifier
+
+    return onnx_classifier.load(file.path, device)
+
+
 def load_classifier(run: Run | Path | str, device: str = "auto") -> Classifier:
     """Return the classifier of a finished run.
 
     Parameters
     ----------
     run
-        A run of one model, or its folder.
+        A run of one model, its folder, or the `.onnx` file that it was exported to.
     device
         `auto` (CUDA where there is a GPU), `cpu`, `cuda`, `cuda:1` or `mps`; only networks use it.
 
@@ -75,6 +94,8 @@ def load_classifier(run: Run | Path | str, device: str = "auto") -> Classifier:
     ConfigError
         there is no such device.
     """
+    if not isinstance(run, Run) and is_model_file(run):
+        return CLASSIFIERS["onnx"](Run(Path(run)), device)
     run = Run.open(run)
     kind = run.card.kind
     if run.card.is_ensemble:

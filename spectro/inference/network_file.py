@@ -21,6 +21,8 @@ SMALL_INPUT, SMALL_NETWORK = 1 << 20, 1 << 28
 """Values of one input, and parameters, up to which a network is built at once: 1 GB of weights."""
 WIDEST_LAYER = 4096
 """Widest layer of the networks that the catalogue lists, rounded up."""
+MOST_STAGES = 100
+"""Stages of the networks that the catalogue lists, rounded up."""
 WIDEST_DENSE = 512
 """Widest layer that one of our own networks has behind a whole input."""
 REMEDY = "is it another model's file? make the run again with the command that made it"
@@ -65,6 +67,8 @@ def most_parameters(config: ModelConfig, classes: int, shape: tuple[int, int]) -
     cells, hidden = math.prod(shape), config.hidden
     head = ((9 if config.head == "conv" else 1) * WIDEST_LAYER + classes) * max(hidden, WIDEST_LAYER)
     flat = 2 * cells * hidden if config.head == "flatten" else 0
+    if config.head == "multi":
+        head = classes * (config.stages or MOST_STAGES) * max(config.stage_values, 2 * WIDEST_LAYER)
     if config.name in NETWORKS:
         return cells * WIDEST_DENSE + flat + head
     facts = known().get(config.name)

@@ -3,74 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from spectro.core.arrays import Floats, Probs
 from spectro.core.card import Card
 from spectro.core.errors import ConfigError, RunError
-from spectro.core.predictions import Predictions
+from spectro.core.files import digest, digest_text
 from spectro.core.runs import Run
-from spectro.core.tables import Clip, Failure, Segment
-from spectro.data.engines.local import show_progress
-from spectro.inference.blocks import Block, Input, Recording, classify, fill, input_of, overlapping
+from spectro.core.tables import Failure
+from spectro.inference.answers import Answer as Answer
+from spectro.inference.answers import Predicted as Predicted
+from spectro.inference.blocks import BLOCK, Block, Recording, classify
 from spectro.inference.finite import COMBINED, require_finite
 from spectro.inference.loaded_model import LoadedModel
-from spectro.inference.sources import Source, find_audio_files, name_of
+from spectro.inference.onnx_file import is_model_file
+from spectro.inference.progress import Meter, no_progress, sound_progress
+from spectro.inference.reading import Ending, Input, input_of, overlapping
+from spectro.inference.sources import Source, find_audio_files
+from spectro.inference.supply import Supply
 from spectro.inference.temperature import require_probability, scale_probs
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Answer:
-    """What a run predicts for one recording."""
+class Result(NamedTuple):
+    """What became of one recording."""
 
-    source: str
-    """Path of the file, name of the open file, or its number."""
-    labels: tuple[str, ...]
-    """Class names, in the order of the probabilities."""
-    probs: Floats
-    """`[classes]`, after the vote of the segments, calibrated by the card's temperature."""
-    starts: tuple[float, ...]
-    """Start of each segment, in seconds; none for an ensemble whose members cut recordings differently."""
-    segment_probs: Probs
-    """`[segments, classes]`, not calibrated."""
-    seconds: float
-    """Length of a segment, in seconds; 0 where there are none."""
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.labels[int(self.probs.argmax())]
-
-    @property
-    def probability(self) -> float:
-        """Its probability, 0..1."""
-        return float(self.probs.max())
-
-    def to_dict(self, min_confidence: float = 0.0) -> dict[str, Any]:
-        """Return plain JSON values; `label` is None where its probability is below `min_confidence`."""
-        segments = [
-            {"start": start, **_row(self.labels, probs)}
-            for start, probs in zip(self.starts, self.segment_probs, strict=True)
-        ]
-        row = _row(self.labels, self.probs)
-        label = row["label"] if self.probability >= min_confidence else None
-        return {"file": self.source, **row, "label": label, "segments": segments}
-
-
-def _row(labels: tuple[str, ...], probs: Floats) -> dict[str, Any]:
-    best = int(probs.argmax())
-    values = probs.tolist()
-    return {
-        "label": labels[best],
-        "probability": values[best],
-        "probabilities": dict(zip(labels, values, strict=True)),
-    }
+    outcome: Answer | Failure
+    ending: Ending
 
 
 class Predictor:
@@ -79,7 +40,7 @@ class Predictor:
     Parameters
     ----------
     run
-        A finished run, an ensemble too.
+        A finished run, an ensemble too, its folder, or the `.onnx` file that it was exported to.
     device
         `auto`, `cpu`, `cuda` or `mps`.
 
@@ -90,39 +51,55 @@ class Predictor:
     ...     print(answer)
     """
 
-    def __init__(self, run: Run, device: str = "auto") -> None:
-        self.run = run
+    def __init__(self, run: Run | Path | str, device: str = "auto") -> None:
+        if not isinstance(run, Run) and is_model_file(run):
+            self.path = Path(run)
+            self._model = LoadedModel.of_file(run, device)
+            return
+        run = Run.open(run)
         run.leaves()  # refuses an ensemble that is a member of itself
-        self._model = LoadedModel.load(run, device, {})
+        self.path = run.path
+        self._model = LoadedModel.of_cards(run, device, {})
 
     @classmethod
     def load(cls, run: Run | Path | str, device: str = "auto") -> Predictor:
-        """Load the models of a run.
+        """Load the models of a run, or of an exported file; `Predictor(run)` leaves that to the first question.
 
         Raises
         ------
         RunError
             the run, or a member of it, is unfinished or damaged, or they do not fit together.
         ConfigError
-            there is no such device.
+            there is no such device, or the library that the model needs is not installed.
         """
-        return cls(Run.open(run), device)
+        predictor = cls(run, device)
+        predictor._model.load_all()
+        return predictor
 
     @property
     def card(self) -> Card:
         """The run's card, which all settings come from."""
-        return self.run.card
+        return self._model.card
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
         return self.card.labels
 
-    def __call__(self, sources: Iterable[Source], *, overlap: float | None = None) -> Iterator[Answer | Failure]:
+    def identity(self) -> str:
+        """Return a checksum that differs once another answer is possible: of the cards, with those of the weights."""
+        if is_model_file(self.path):
+            return digest(self.path)
+        return digest_text(*(repr(model.card.to_dict()) for model in self._model.walk()))
+
+    def __call__(
+        self, sources: Iterable[Source], *, overlap: float | None = None, workers: int = 1
+    ) -> Iterator[Answer | Failure]:
         """Classify recordings, one after another; return a stream of one answer each, in the order given.
 
         Segments are classified in blocks across recordings, so the first answers come when a block is full or the
-        sources end. Memory is bounded by the blocks, not by the recordings or their number.
+        sources end. Memory is bounded by the blocks, not by the recordings or their number. An answer does not depend
+        on the recordings beside it, nor on the number of workers.
 
         Parameters
         ----------
@@ -131,6 +108,8 @@ class Predictor:
             `[n, channels]`.
         overlap
             Share of a segment that the next one repeats, so that more segments vote; None for the card's own.
+        workers
+            Processes that read paths ahead of the model; 0 for one per core, 1 to read in this process.
 
         Returns
         -------
@@ -146,30 +125,89 @@ class Predictor:
         RunError
             the card asks for what no memory holds, or a model gives numbers that are not finite.
         """
+        results = self.results(sources, overlap=overlap, workers=workers)
+        return (one.outcome for one in results)
+
+    def results(
+        self,
+        sources: Iterable[Source],
+        *,
+        overlap: float | None = None,
+        workers: int = 1,
+        stamped: bool = False,
+        meter: Meter = no_progress,
+    ) -> Generator[Result]:
+        """Do what a call does, and yield with each answer what reading the file gave.
+
+        Parameters
+        ----------
+        sources, overlap, workers
+            As in a call.
+        stamped
+            Note size and checksum of each file.
+        meter
+            Called with each recording's name and how far it has been read.
+        """
+        return self._results(sources, self.inputs(overlap), workers, stamped, meter)
+
+    def inputs(self, overlap: float | None = None) -> dict[Input, list[LoadedModel]]:
+        """Return what has to be computed of a recording, and the models that are fed it.
+
+        Raises
+        ------
+        ConfigError
+            the overlap does not lie from 0 up to 1.
+        RunError
+            the card asks for what no memory holds.
+        """
         groups: dict[Input, list[LoadedModel]] = {}
         for leaf in self._model.leaves:
             try:
                 settings = input_of(leaf.card.of_model()[0])
             except ConfigError as error:
-                raise RunError(f"{self.run.path} cannot be used: {error}; make the run again") from None
-            groups.setdefault(overlapping(settings, overlap), []).append(leaf)
-        return self._stream(sources, groups)
+                where = f"card.json of '{leaf.card.name}'"
+                raise RunError(f"{self.path} cannot be used: {error} ({where}); make the run again") from None
+            groups.setdefault(overlapping(leaf.waveform or settings, overlap), []).append(leaf)
+        return groups
 
-    def _stream(
-        self, sources: Iterable[Source], groups: Mapping[Input, list[LoadedModel]]
-    ) -> Iterator[Answer | Failure]:
-        blocks: dict[Input, Block] = {settings: [] for settings in groups}
+    def _results(
+        self,
+        sources: Iterable[Source],
+        groups: dict[Input, list[LoadedModel]],
+        workers: int,
+        stamped: bool,
+        meter: Meter,
+    ) -> Generator[Result]:
+        inputs = list(groups)
+        blocks: list[Block] = [[] for _ in inputs]
         queue: deque[Recording] = deque()
-        for number, source in enumerate(sources, 1):
-            recording = Recording(name_of(source, number))
-            queue.append(recording)
-            for settings in fill(blocks, recording, source):
-                classify(blocks[settings], groups[settings])
-            while queue and (queue[0].failure or not queue[0].waiting):
-                yield self._answer(queue.popleft())
-        for settings, block in blocks.items():
+        with Supply(sources, inputs, workers=workers, stamped=stamped) as supply:
+            self._model.load_all()  # while the workers are reading already
+            for name, parts in supply:
+                recording = Recording(name, starts={settings: [] for settings in inputs})
+                queue.append(recording)
+                for part in parts:
+                    if isinstance(part, Ending):
+                        recording.end(part)
+                        meter(name, 1.0, part.seconds)
+                        continue
+                    block = blocks[part.number]
+                    recording.starts[inputs[part.number]].append(part.start)
+                    recording.waiting += 1
+                    block.append((recording, part.array))
+                    if len(block) == BLOCK:
+                        classify(block, groups[inputs[part.number]])
+                        share = (part.number + part.start / max(part.seconds, part.start, 1e-9)) / len(inputs)
+                        meter(name, share, part.seconds)
+                while queue and queue[0].ready:
+                    yield self._result(queue.popleft())
+        for settings, block in zip(inputs, blocks, strict=True):
             classify(block, groups[settings])
-        yield from map(self._answer, queue)
+        yield from map(self._result, queue)
+
+    def _result(self, recording: Recording) -> Result:
+        assert recording.ending is not None
+        return Result(self._answer(recording), recording.ending)
 
     def _answer(self, recording: Recording) -> Answer | Failure:
         if recording.failure:
@@ -186,58 +224,9 @@ class Predictor:
             starts=tuple(next(iter(recording.starts.values()))) if aligned else (),
             segment_probs=segment_probs,
             seconds=next(iter(segments)).seconds if aligned else 0.0,
+            duration=recording.seconds,
+            warnings=tuple(recording.warnings),
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Predicted:
-    """What a run predicts for audio files."""
-
-    labels: tuple[str, ...]
-    """Class names, in the order of the probabilities."""
-    answers: tuple[Answer, ...]
-    """One per file that could be used, in the order given."""
-    failed: tuple[Failure, ...]
-    """The files that could not be used, and why."""
-    min_confidence: float = 0.0
-    """Calibrated probability below which a file is given no label."""
-
-    @cached_property
-    def clips(self) -> Predictions:
-        """One item per file; calibrated by the card's temperature."""
-        names = tuple(answer.source for answer in self.answers)
-        return self._predictions(names, names, [answer.probs[None] for answer in self.answers])
-
-    @cached_property
-    def segments(self) -> Predictions:
-        """One item per segment, not calibrated; the clips, where the members of an ensemble cut them differently."""
-        if self.answers and not self.answers[0].starts:
-            return self.clips
-        segments = [
-            Segment(clip=Clip(id=answer.source, label="", group=answer.source), start=start, seconds=answer.seconds)
-            for answer in self.answers
-            for start in answer.starts
-        ]
-        ids, clips = tuple(segment.id for segment in segments), tuple(segment.clip.id for segment in segments)
-        return self._predictions(ids, clips, [answer.segment_probs for answer in self.answers])
-
-    def _predictions(self, ids: tuple[str, ...], clips: tuple[str, ...], probs: list[Probs]) -> Predictions:
-        return Predictions(
-            ids=ids,
-            clip_ids=clips,
-            groups=clips,
-            labels=self.labels,
-            probs=np.concatenate([np.empty((0, len(self.labels))), *probs]),
-            truth=np.full(len(ids), -1),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values: `labels`, `files` (each with its `segments`) and `failed`."""
-        return {
-            "labels": list(self.labels),
-            "files": [answer.to_dict(self.min_confidence) for answer in self.answers],
-            "failed": [asdict(failure) for failure in self.failed],
-        }
 
 
 def predict(
@@ -247,6 +236,7 @@ def predict(
     overlap: float | None = None,
     min_confidence: float = 0.0,
     device: str = "auto",
+    workers: int = 0,
     progress: bool = False,
 ) -> Predicted:
     """Classify audio files with a finished run.
@@ -257,7 +247,7 @@ def predict(
     Parameters
     ----------
     run
-        The run or its folder.
+        The run, its folder, or the `.onnx` file that it was exported to.
     files
         Audio files, or folders that are searched for some; a file named twice is classified once.
     overlap
@@ -266,6 +256,8 @@ def predict(
         Calibrated probability below which a file is given no label, 0..1; its probabilities are given all the same.
     device
         `auto`, `cpu`, `cuda` or `mps`.
+    workers
+        Processes that read files ahead of the model; 0 for one per core. One file is read in this process.
     progress
         Show a progress bar.
 
@@ -279,12 +271,14 @@ def predict(
         the overlap does not lie from 0 up to 1, `min_confidence` is not a probability, or there is no such device.
     """
     require_probability(min_confidence)
-    run, paths = Run.open(run), find_audio_files(files)
-    predictor = Predictor.load(run, device)
-    results = list(predictor(show_progress(iter(paths), len(paths), run.name, progress), overlap=overlap))
+    paths, skipped = find_audio_files(files)
+    predictor = Predictor(run, device)
+    with sound_progress(paths, predictor.path.resolve().name, progress) as meter:
+        results = [one.outcome for one in predictor.results(paths, overlap=overlap, workers=workers, meter=meter)]
     return Predicted(
         labels=predictor.labels,
         answers=tuple(result for result in results if isinstance(result, Answer)),
         failed=tuple(result for result in results if isinstance(result, Failure)),
         min_confidence=min_confidence,
+        skipped=skipped,
     )

@@ -28,6 +28,16 @@ class SklearnClassifier:
         """Class names, in the order of the columns of the probabilities."""
         return self.card.labels
 
+    @property
+    def batch_size(self) -> int:
+        """Number of items in one call that is fastest."""
+        return 64
+
+    @property
+    def lanes(self) -> None:
+        """None: it is called from one thread."""
+        return None
+
     def predict_proba(self, arrays: NDArray[Any]) -> Probs:
         """Return probabilities `[items, classes]` of feature vectors `[items, values]`.
 

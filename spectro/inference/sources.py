@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +18,53 @@ from numpy.typing import NDArray
 
 from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
+from spectro.data.audio_files import Reason, Skipped, as_skipped, describe_skipped, list_audio
 
 Source = Path | str | BinaryIO | tuple[NDArray[Any], int]
 """A path, a file open in binary mode, or `(samples, sample rate in Hz)` with samples `[n]` or `[n, channels]`."""
 
-MPEG_SYNC = 0xE0
-"""Bits that the second byte of an MPEG frame has set."""
+
+def read_lists(paths: Iterable[Path | str]) -> list[Path]:
+    """Put the lists among `paths` in place of their names: `@list.txt` is a file of paths, `-` standard input.
+
+    A list has one path a line, or paths that end in NUL bytes, as `find -print0` writes them; relative ones begin where
+    the command runs. A file whose own name begins with @ is given as `./@name`.
+
+    Raises
+    ------
+    DataError
+        a list cannot be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        name = str(path)
+        if name == "-":
+            files += _listed(sys.stdin.buffer.read())
+        elif name.startswith("@"):
+            try:
+                files += _listed(Path(name[1:]).read_bytes())
+            except OSError as error:
+                raise DataError(
+                    f"the list of files {name[1:]} cannot be read ({error.strerror}); a file that is called {name} is "
+                    f"given as ./{name}"
+                ) from None
+        else:
+            files.append(Path(path))
+    return files
 
 
-def find_audio_files(paths: Iterable[Path | str] | Path | str) -> list[Path]:
-    """Return the files among `paths` and the audio files in the folders among them, each once.
+def _listed(content: bytes) -> list[Path]:
+    lines = content.split(b"\0") if b"\0" in content else content.removeprefix(b"\xef\xbb\xbf").splitlines()
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def find_audio_files(paths: Iterable[Path | str] | Path | str) -> tuple[list[Path], tuple[Skipped, ...]]:
+    """List the files among `paths`, whatever their suffix, and the audio files in the folders among them.
+
+    Returns
+    -------
+    files, skipped
+        Each file once, in the order given, and those of a folder by name; and what the folders hold beside them.
 
     Raises
     ------
@@ -32,16 +72,20 @@ def find_audio_files(paths: Iterable[Path | str] | Path | str) -> list[Path]:
         no file was given, or a folder has no audio files.
     """
     files: dict[Path, None] = {}
+    others: Counter[tuple[Reason, str]] = Counter()
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise DataError(f"{path} has no audio files")
-        files |= dict.fromkeys(inside)
+        if not path.is_dir():
+            files[path] = None
+            continue
+        inside = list_audio(path)
+        if not inside.names:
+            left_out = describe_skipped(inside.skipped()) or "it is empty"
+            raise DataError(f"{path} has no audio files at any depth ({left_out})")
+        files |= dict.fromkeys(path / name for name in inside.names)
+        others += inside.others
     if not files:
         raise DataError("no audio file was given")
-    return list(files)
+    return list(files), as_skipped(others)
 
 
 def name_of(source: Source, number: int) -> str:
@@ -102,12 +146,12 @@ def _checked(source: tuple[NDArray[Any], int], name: str) -> tuple[NDArray[Any],
 
 
 def _copied(source: BinaryIO, folder: Path, name: str) -> Path:
-    """Copy an open file into a folder; its suffix tells the decoder an MP3, whose length it must count."""
-    head = source.read(3)
+    """Copy an open file into a folder; the suffix is kept, for it helps where an MP3 begins with other bytes."""
+    head = source.read(1)
     if not isinstance(head, bytes):
         raise DataError(f"{name} is open in text mode; open it with open(path, 'rb')")
-    mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= bytes([MPEG_SYNC]))
-    path = folder / ("sound.mp3" if mpeg or name.lower().endswith(".mp3") else "sound")
+    suffix = Path(name).suffix.lower()
+    path = folder / f"sound{suffix if suffix in SUFFIXES else ''}"
     with path.open("wb") as file:
         file.write(head)
         shutil.copyfileobj(source, file)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -13,12 +16,15 @@ from spectro.core.arrays import Probs, softmax
 from spectro.core.card import Card
 from spectro.core.errors import ConfigError, RunError, did_you_mean
 from spectro.core.runs import Run
+from spectro.data.engines.local import cores
 from spectro.inference.batches import Batches, predict_logits
 from spectro.inference.finite import require_finite
 from spectro.inference.network_file import load_network
 from spectro.models.network import Network
 
 BATCH_SIZE = 32
+SMALL = 4
+"""Items in a call on a CPU: MobileNetV2 takes half of the time that it takes in batches of 32."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -34,6 +40,16 @@ class TorchClassifier:
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the columns of the probabilities."""
         return self.card.labels
+
+    @property
+    def batch_size(self) -> int:
+        """Number of items in one call that is fastest: on CPUs few, whose feature maps stay in the cache."""
+        return SMALL if self.device.type == "cpu" else 2 * BATCH_SIZE
+
+    @property
+    def lanes(self) -> ThreadPoolExecutor | None:
+        """Threads that call it side by side, each on a core of its own; None on other devices than CPUs."""
+        return _lanes() if self.device.type == "cpu" else None
 
     def predict_proba(self, arrays: NDArray[Any]) -> Probs:
         """Return probabilities `[items, classes]` of `[items, bands, frames]` or `[items, values]`.
@@ -87,6 +103,17 @@ def load(run: Run, device: str = "auto") -> TorchClassifier:
     except ConfigError as error:
         raise RunError(f"{run.card_path} describes a network that cannot be built: {error}") from None
     return TorchClassifier(card, network.to(target).to(memory_format=torch.channels_last).eval(), target)
+
+
+@cache
+def _lanes() -> ThreadPoolExecutor:
+    """Return one thread per core, in each of which torch uses that core only; elsewhere it uses as many as before."""
+    count, before = cores(), torch.get_num_threads()
+    everyone = Barrier(count)
+    pool = ThreadPoolExecutor(count, "spectro-lane", initializer=torch.set_num_threads, initargs=(1,))
+    list(pool.map(lambda _: everyone.wait(), range(count)))
+    torch.set_num_threads(before)  # which is also the number that new threads of others take
+    return pool
 
 
 def resolve_device(name: str) -> str:

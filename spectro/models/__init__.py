@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spectro.models.embedders import EMBEDDERS
     from spectro.models.factory import build, build_pretrained
     from spectro.models.heads import HEADS
     from spectro.models.network import NETWORKS, Network
     from spectro.models.pretrained import WeightsInfo
 
-__all__ = ["HEADS", "NETWORKS", "Network", "WeightsInfo", "build", "build_pretrained"]
+__all__ = ["EMBEDDERS", "HEADS", "NETWORKS", "Network", "WeightsInfo", "build", "build_pretrained"]
 
 
 def __getattr__(name: str) -> object:

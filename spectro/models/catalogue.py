@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, DataError, did_you_mean
 from spectro.core.files import read_csv
 from spectro.models.model_cost import SHAPE, VECTOR, Kind, ModelCost
@@ -26,7 +27,7 @@ class Entry:
     name: str
     """Name that `--backbone` or `--model` takes."""
     kind: Kind
-    """`own` (our networks), `timm` (its networks), or `classical` (scikit-learn and XGBoost)."""
+    """`own` (our networks), `embedder` (pretrained on sound), `timm` (its networks), or `classical`."""
     input: str
     """What it is meant for, with the axes; timm's networks take any feature of that shape."""
     shape: tuple[int, int] | None
@@ -34,7 +35,7 @@ class Entry:
     parameters: int | None
     """Trainable numbers, with a linear or its own head for ten classes; None if it is classical or cannot be built."""
     gmacs: float | None
-    """Multiply-adds of one input in convolutions, linear and recurrent layers, in billions (10^9)."""
+    """Multiply-adds of one input in convolutions, linear and recurrent layers and attention, in billions (10^9)."""
     weights: str
     """Where its pretrained weights are installed (`package ...`, `hub cache`, `torch cache`), `hub` if they can be
     downloaded, or `none`."""
@@ -43,7 +44,7 @@ class Entry:
 
 
 def names(pattern: str = "") -> list[str]:
-    """Return the names of models: our own, classical ones, then timm's.
+    """Return the names of models: our own, classical ones, those pretrained on sound, then timm's.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def entry(name: str, shape: tuple[int, int] = SHAPE) -> Entry:
         there is no such model.
     """
     cost = known().get(name)
-    if cost is None or cost.shape not in (None, VECTOR, shape):
+    if cost is None or (cost.kind != "embedder" and cost.shape not in (None, VECTOR, shape)):
         import timm  # slow to import, as is torch
 
         from spectro.models.cost import measure
@@ -94,7 +95,7 @@ def entry(name: str, shape: tuple[int, int] = SHAPE) -> Entry:
     gmacs = None if cost.multiply_adds is None else cost.multiply_adds / 1e9
     note = cost.note
     if name == "xgboost" and importlib.util.find_spec("xgboost") is None:
-        note = "not installed: pip install 'spectro[classical]'"
+        note = f"not installed: {install_command('classical')}"
     return Entry(
         name=name,
         kind=cost.kind,
@@ -120,7 +121,7 @@ def known() -> Mapping[str, ModelCost]:
 
 def _read(row: Mapping[str, str]) -> ModelCost:
     kind = row["kind"]
-    if kind not in ("own", "classical", "timm"):
+    if kind not in ("own", "embedder", "classical", "timm"):
         raise DataError(f"{FACTS} has the unknown kind '{kind}'; run scripts/model_facts")
     return ModelCost(
         name=row["name"],

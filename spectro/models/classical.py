@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.files import replacing
 from spectro.core.registry import Registry
@@ -42,7 +44,7 @@ def _xgboost(seed: int) -> BaseEstimator:
     try:
         import xgboost  # an extra, and slow to import
     except ImportError:
-        raise ConfigError("'xgboost' needs the package of that name: pip install 'spectro[classical]'") from None
+        raise ConfigError(f"'xgboost' needs the package of that name: {install_command('classical')}") from None
     return xgboost.XGBClassifier(
         n_estimators=200, subsample=0.8, colsample_bytree=0.5, tree_method="hist", random_state=seed
     )
@@ -118,6 +120,8 @@ TRUSTED = frozenset(
     }
 )
 """Types beyond skops' own list that a file may hold: those that the `METHODS` contain, and no others."""
+MOST_OFTEN = 4
+"""How many times its own size a file may ask to load: small arrays that are equal are kept once and named again."""
 
 
 def pipeline(name: str, seed: int) -> Pipeline:
@@ -161,8 +165,7 @@ def load(path: Path) -> BaseEstimator:
     """
     try:
         with ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-                raise ValueError("its parts are compressed, which ours never are")  # and could fill the memory
+            _require_bounded(archive, path.stat().st_size)
         foreign = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
         if not foreign:
             fitted = skops.io.load(path, trusted=sorted(TRUSTED))
@@ -174,3 +177,21 @@ def load(path: Path) -> BaseEstimator:
     if not isinstance(fitted, BaseEstimator) or not hasattr(fitted, "predict_proba"):
         raise RunError(f"{path} holds no classifier, but a {type(fitted).__name__}; train it again")
     return fitted
+
+
+def _require_bounded(archive: ZipFile, size: int) -> None:
+    """Raise ValueError where reading an archive of `size` bytes could fill the memory."""
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    if sum(sizes.values()) > size:
+        raise ValueError("its parts are compressed, which ours never are")
+    loaded, left = 0, [json.loads(archive.read("schema.json"))]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            part = value.get("file")
+            loaded += sizes.get(part, 0) if isinstance(part, str) else 0
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    if loaded > MOST_OFTEN * size:
+        raise ValueError("it names one part too many times")

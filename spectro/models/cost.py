@@ -5,10 +5,12 @@ from __future__ import annotations
 import timm
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
-from spectro.models import NETWORKS, Network, build
+from spectro.models import EMBEDDERS, NETWORKS, Network, build
+from spectro.models.embedders import Embedder
 from spectro.models.model_cost import SHAPE, SPECTROGRAM_INPUT, VECTOR, VECTOR_INPUT, ModelCost
 from spectro.models.weights import url_of
 
@@ -21,16 +23,18 @@ def measure(name: str, shape: tuple[int, int] = SHAPE) -> ModelCost:
     name
         Its name.
     shape
-        Bands and frames of the input; networks of feature vectors are measured with `VECTOR`.
+        Bands and frames of the input; embedders are measured with their own, networks of
+        feature vectors with `VECTOR`.
 
     Raises
     ------
     ConfigError
         there is no such network.
     """
-    own = name in NETWORKS
-    design = NETWORKS[name] if own else None
-    if design and design.input == VECTOR_INPUT:
+    design = {**NETWORKS, **EMBEDDERS}.get(name)
+    if isinstance(design, Embedder):
+        shape = design.shape
+    elif design and design.input == VECTOR_INPUT:
         shape = VECTOR
     parameters, macs, note = None, None, design.source if design else ""
     # Large ones without memory for their weights; own ones are small, and an LSTM without memory takes seconds.
@@ -46,7 +50,7 @@ def measure(name: str, shape: tuple[int, int] = SHAPE) -> ModelCost:
     pretrained = None if design else timm.get_pretrained_cfg(name)
     return ModelCost(
         name=name,
-        kind="own" if design else "timm",
+        kind="embedder" if name in EMBEDDERS else "own" if design else "timm",
         input=design.input if design else SPECTROGRAM_INPUT,
         shape=shape,
         parameters=parameters,
@@ -58,29 +62,25 @@ def measure(name: str, shape: tuple[int, int] = SHAPE) -> ModelCost:
 
 
 def multiply_adds(network: Network, shape: tuple[int, int]) -> int:
-    """Count the multiply-adds of one input in convolutions, linear and recurrent layers.
+    """Count the multiply-adds of one input in convolutions, linear and recurrent layers and attention.
 
     Parameters
     ----------
     network
-        Any network.
+        Any network; attention is counted where the network is on the device `meta`, LSTMs where it is not.
     shape
         Bands and frames of the input.
     """
-    counts: list[int] = []
+    recurrent: list[int] = []
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        if isinstance(module, nn.LSTM):
-            steps = inputs[0].shape[1]
-            counts.append(steps * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2))
-        elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            weight = module.weight
-            counts.append(outputs.numel() // weight.shape[0] * weight.numel())
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
+        steps = inputs[0].shape[1]
+        recurrent.append(steps * sum(weight.numel() for weight in module.parameters() if weight.ndim == 2))
 
-    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.LSTM)]
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, *shape, device=next(network.parameters()).device))
     for hook in hooks:
         hook.remove()
-    return sum(counts)
+    return int(counter.get_total_flops()) // 2 + sum(recurrent)

@@ -6,13 +6,24 @@ import timm
 
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError, WeightsError, did_you_mean
-from spectro.models import cnn1d, cnn2d, crnn, fcnn, lstm, timm_backbone  # each registers its networks
+from spectro.models import (  # each registers its networks
+    cnn1d,
+    cnn2d,
+    crnn,
+    embedders,
+    fcnn,
+    lstm,
+    timm_backbone,
+    timm_weights,
+)
+from spectro.models.embedders import EMBEDDERS
 from spectro.models.heads import HEADS
 from spectro.models.network import NETWORKS, Network
 from spectro.models.pretrained import WeightsInfo
 from spectro.models.weights import read, resolve
 
 __all__ = [
+    "EMBEDDERS",
     "HEADS",
     "NETWORKS",
     "Network",
@@ -44,12 +55,13 @@ def build(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Network:
     ConfigError
         the model or head is unknown, or the model cannot take such inputs.
     """
-    if config.name in NETWORKS:
+    ours = NETWORKS if config.name in NETWORKS else EMBEDDERS
+    if config.name in ours:
         if config.in_chans != 1:
             raise ConfigError(f"'{config.name}' takes inputs with one channel; set in_chans to 1")
-        return NETWORKS[config.name].build(config, classes, shape)
+        return ours[config.name].build(config, classes, shape)
     if not timm.is_model(config.name):
-        hint = did_you_mean(config.name, [*NETWORKS, *timm.list_models()])
+        hint = did_you_mean(config.name, [*NETWORKS, *EMBEDDERS, *timm.list_models()])
         raise ConfigError(f"unknown model '{config.name}'{hint} (`spectro models list` shows them)")
     return timm_backbone.build(config, classes, shape)
 
@@ -85,5 +97,6 @@ def build_pretrained(
         return network, WeightsInfo(origin="random")
     info = resolve(config.name, weights)
     if info.path is not None:
-        timm_backbone.load(network, read(config.name, info), str(info.path))
+        load = embedders.load if config.name in EMBEDDERS else timm_weights.load
+        load(network, read(config.name, info), str(info.path))
     return network, info

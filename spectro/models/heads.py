@@ -51,6 +51,40 @@ def mlp(maps: MapShape, classes: int, config: ModelConfig) -> nn.Module:
     return Pooled(nn.Sequential(*hidden, nn.Dropout(config.dropout), nn.Linear(config.hidden, classes)))
 
 
+class Standardize(nn.Module):
+    """Shift and scale each number so that the training items have mean 0 and deviation 1; saved with the weights."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return `(inputs - mean) * scale` of `[batch, size]`."""
+        return (inputs - self.mean) * self.scale
+
+
+@HEADS.add("multi")
+class Multi(nn.Module):
+    """Standardized numbers, those of several stages of a backbone (`StageStatistics`), dropout, one linear layer."""
+
+    pooled = True
+
+    def __init__(self, maps: MapShape, classes: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.standardize = Standardize(maps[0])
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(maps[0], classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return logits `[batch, classes]` of feature maps `[batch, channels, h, w]`, of which the mean is read."""
+        logits: Tensor = self.linear(self.dropout(self.standardize(maps.mean(dim=(2, 3)))))
+        return logits
+
+
 @HEADS.add("gem")
 class Gem(nn.Module):
     """Generalized mean with a learnt power: between the average (1) and the maximum (many).

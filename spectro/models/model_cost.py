@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["own", "classical", "timm"]
+Kind = Literal["own", "embedder", "classical", "timm"]
 
 SHAPE = (128, 431)
 """Bands and frames that networks are measured with: a spectrogram of 10 s under the default settings."""

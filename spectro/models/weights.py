@@ -16,6 +16,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor
 
 from spectro.core.errors import WeightsError
+from spectro.models.embedders import EMBEDDERS
 from spectro.models.pretrained import HUB_FILES, SHIPPED, WeightsInfo, cached_file, find_shipped, sha256_of
 
 MAX_SIZE = 64 << 30
@@ -23,7 +24,7 @@ MAX_SIZE = 64 << 30
 
 
 def resolve(name: str, weights: str = "auto") -> WeightsInfo:
-    """Find first weights of one of timm's models; download them if `weights` asks for that.
+    """Find first weights of one of timm's models or of an embedder; download them if `weights` asks for that.
 
     Parameters
     ----------
@@ -53,8 +54,9 @@ def resolve(name: str, weights: str = "auto") -> WeightsInfo:
         raise WeightsError(f"weights '{weights[:200]}' cannot be read ({error.args[-1]})") from None
     if size < 0:
         raise WeightsError(f"weights '{weights[:200]}' is neither auto, none, hub nor a file that exists")
-    licence = next((shipped.licence for shipped in SHIPPED.values() if shipped.sha256 == sha256), "")
-    return WeightsInfo(origin="file", path=path, sha256=sha256, licence=licence)
+    known = next((shipped for shipped in SHIPPED.values() if shipped.sha256 == sha256), None)
+    licence, citation = (known.licence, known.citation) if known else ("", "")
+    return WeightsInfo(origin="file", path=path, sha256=sha256, licence=licence, citation=citation)
 
 
 def find_installed(name: str) -> WeightsInfo | None:
@@ -69,7 +71,7 @@ def find_installed(name: str) -> WeightsInfo | None:
 
 
 def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
-    """Read a file of weights under timm's names, without running code from it.
+    """Read a file of weights under timm's names, or those of our embedder, without running code from it.
 
     Parameters
     ----------
@@ -86,6 +88,9 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
     path = info.path
     if path is None:
         raise ValueError("a random start has no file")
+    known = any(shipped.sha256 == info.sha256 for shipped in SHIPPED.values())
+    if known and name in EMBEDDERS:
+        return EMBEDDERS[name].read(path)
     try:
         content = _read_tensors(path)
     except Exception as error:  # a file that is no file of weights can fail in any way
@@ -101,7 +106,6 @@ def read(name: str, info: WeightsInfo) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in content):  # the weights of one of our runs
         prefix = "backbone.model." if any(key.startswith("backbone.model.") for key in content) else "backbone."
         return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
-    known = any(shipped.sha256 == info.sha256 for shipped in SHIPPED.values())
     return _in_order(name, content, str(path)) if known else dict(content)
 
 

@@ -55,7 +55,7 @@ class CamOverlay:
             return "No Grad-CAM overlay: the run has no network with a feature map."
         network = classifier.network
         with torch.no_grad():
-            rows, columns = network.features(torch.zeros(1, 1, *card.input)).shape[2:]
+            rows, columns = network.maps(torch.zeros(1, 1, *card.input))[-1].shape[2:]
         if (rows, columns) == (1, 1):
             return "No Grad-CAM overlay: the feature map of this network has one cell only."
         return cls(

@@ -66,7 +66,7 @@ def report(
     source = MediaSource.of((first_leaf(lead) or lead).card, folder, budget.missing)
     leakage = known_leakage(source.data if source else None, lead.card.split, budget.missing)
     text = write(ranking.table(leakage.sentence)) if write else _page(ranking, source, leakage, budget, folder)
-    if len(text.encode()) > LIMIT:
+    if len(text.encode(errors="surrogatepass")) > LIMIT:
         raise RunError(f"the report of {len(runs)} runs would exceed {LIMIT // 10**6} MB; report fewer at a time")
     write_text(Path(out), text)
     return Path(out)

@@ -29,7 +29,9 @@ TITLES = {
 """Metrics of the table, by their name in `LevelMetrics`."""
 FEW_GROUPS = 30
 """With fewer independent groups than this the intervals are themselves uncertain, which the card mentions."""
-HUB_LICENCES = frozenset({"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0"})
+HUB_LICENCES = frozenset(
+    {"apache-2.0", "mit", "isc", "bsd-2-clause", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0"}
+)
 """Licences that Hugging Face knows by the name that a card gives them; any other becomes `other` there."""
 
 

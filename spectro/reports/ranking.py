@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from spectro.core.alignment import aligned_clips
+from spectro.core.alignment import aligned_clips, own_clips
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.runs import Run
 from spectro.evaluation.compare import compare_pairs, distinct_names, model_row
@@ -99,7 +99,7 @@ def _best_first(runs: Sequence[Run]) -> tuple[list[Run], Choice]:
     subset: Literal["val", "test"] = "val" if all(run.has_predictions("val") for run in clean) else "test"
 
     def accuracy(run: Run) -> float:
-        clips = run.clip_predictions(subset)
+        clips = own_clips(run, subset)
         return float((clips.predicted == clips.truth).mean()) if len(clips) else 0.0
 
     best = max(clean, key=accuracy)

@@ -29,7 +29,7 @@ from spectro.data.store import Store, open_store
 from spectro.inference.batches import Batches
 from spectro.inference.classifier import load_classifier
 from spectro.inference.torch_classifier import TorchClassifier
-from spectro.models import build_pretrained
+from spectro.models import EMBEDDERS, build_pretrained
 from spectro.models.network import Network
 from spectro.training.seeds import seeded
 
@@ -54,6 +54,13 @@ class Cache:
         """Return the cache in the folder of the inputs, under a name that changes with any of the facts."""
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return cls(path=inputs / "features" / f"{title[:40]}-{key}.npy", facts=facts)
+
+
+def facts_of(model: ModelConfig) -> dict[str, str | int]:
+    """Return which settings of a network its features depend on."""
+    several = model.head == "multi" or (model.head == "auto" and model.name in EMBEDDERS)
+    read = {"stages": model.stages, "stage_values": model.stage_values} if several else {}
+    return {"name": model.name, "in_chans": model.in_chans, **read}
 
 
 @torch.inference_mode()
@@ -167,8 +174,7 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
     cache = Cache.of(
         store.path,
         model.name,
-        name=model.name,
-        in_chans=model.in_chans,
+        **facts_of(model),
         weights=origin.sha256 or "random 0",
         what="features",
         pooled=True,

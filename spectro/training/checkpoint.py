@@ -44,7 +44,7 @@ class Basis(Record):
     weights: str = ""
     """Hash of the first weights; empty for random ones."""
     data: str = ""
-    """Hash of the inputs."""
+    """Hash of the inputs and of their classes."""
 
 
 def save_checkpoint(run: Run, progress: Progress, began: float, basis: Basis) -> None:
@@ -94,7 +94,27 @@ def load_checkpoint(run: Run, basis: Basis | None = None) -> Progress:
         if basis and run.history_path.exists():
             log.warning("%s has a history, but no checkpoint any more: its training starts again", run.path)
         return Progress()
-    remedy = f"remove {path} to start that training again"
+    before, progress = _read(path)
+    if basis:
+        _require_basis(path, before, basis)
+    return progress
+
+
+def checkpoint_job(run: Run) -> str:
+    """Return the id of the settings that the checkpoint of an unfinished run is of; empty where it cannot be read."""
+    try:
+        return _read(checkpoint_path(run))[0].job
+    except RunError:
+        return ""
+
+
+def _remedy(path: Path) -> str:
+    return f"remove {path} to start that training again"
+
+
+def _read(path: Path) -> tuple[Basis, Progress]:
+    """Return what a training was begun with and where it stands; raises RunError where the file is damaged."""
+    remedy = _remedy(path)
     try:
         payload = read_payload(path, "checkpoint", CHECKPOINT_VERSION, remedy=remedy, error=RunError)
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
@@ -106,18 +126,19 @@ def load_checkpoint(run: Run, basis: Basis | None = None) -> Progress:
     except Exception as error:  # a file that is made to look like a checkpoint can fail in any way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"{path} is damaged ({reason}); {remedy}") from None
-    if basis:
-        _require_basis(path, before, basis, remedy)
-    return progress
+    return before, progress
 
 
-def _require_basis(path: Path, before: Basis, now: Basis, remedy: str) -> None:
+def _require_basis(path: Path, before: Basis, now: Basis) -> None:
+    remedy = _remedy(path)
     if before.job != now.job:
         raise RunError(f"{path} is the checkpoint of another run; {remedy}")
     if before.weights != now.weights:
         raise RunError(f"{path} was begun with other first weights; bring those back, or {remedy}")
     if before.data != now.data:
-        raise RunError(f"{path} was begun with other inputs, for the data was made again since; {remedy}")
+        raise RunError(
+            f"{path} was begun with other inputs: the data was made again, or labels were edited, since; {remedy}"
+        )
 
 
 def finished_epochs(run: Run) -> int:

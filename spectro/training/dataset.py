@@ -21,6 +21,7 @@ from spectro.core.errors import DataError
 from spectro.core.predictions import Predictions
 from spectro.core.tables import SUBSETS, Segment, Split, Subset
 from spectro.data.features import FeatureStore, extract
+from spectro.data.splits import require_classes, require_current
 from spectro.data.store import Store, open_store
 from spectro.training.progress import ValidationScores
 
@@ -71,15 +72,19 @@ class TrainingData:
         Raises
         ------
         DataError
-            the feature cannot be computed for every clip, the split does not know some segments, its train or test
-            set is empty, or a class has no training segment.
+            the feature cannot be computed for every clip, the split does not know some segments or names clips that
+            are gone, its train or test set is empty, there is one class only, or one has no training segment.
+        LeakError
+            groups were edited since, so that the split puts one into two subsets.
         """
         folder = DataFolder.open(data)
-        store, features = open_store(folder, config_id), None
+        store, features, chosen = open_store(folder, config_id), None, folder.split(split)
+        require_current(chosen, folder.clips, folder.path)
         if feature != "mel":
             features = _complete(folder, feature, feature_config, store.config_id, progress)
-        segments, chosen = store.segments, folder.split(split)
+        segments = store.segments
         labels = tuple(sorted({segment.clip.label for segment in segments}))
+        require_classes(labels)
         truth = np.array([labels.index(segment.clip.label) for segment in segments])
         subsets = _subsets(segments, chosen)
         untrained = sorted(set(labels) - {labels[k] for k in truth[subsets["train"]]})
@@ -177,6 +182,7 @@ class TrainingData:
             groups=len({clip.group for clip in clips.values()}),
             labels=dict(sorted(Counter(clip.label for clip in clips.values()).items())),
             edited=self.store.edited,
+            decoders=self.store.decoders(),
         )
 
 

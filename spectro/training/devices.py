@@ -75,6 +75,17 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Multiply matrices of 32-bit numbers with all of their bits; afterwards as before."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
 def on_rank_zero(fabric: lightning_fabric.Fabric, work: Callable[[], Outcome]) -> Outcome:
     """Return in all processes what `work` returns on rank zero; its error is raised in all of them."""
     if fabric.world_size == 1:

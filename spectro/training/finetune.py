@@ -18,18 +18,23 @@ from spectro.core.card import HistoryFacts, ModelFacts
 from spectro.core.config import Config, FinetuneConfig, ModelConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError
+from spectro.core.files import digest_text
 from spectro.core.runs import Run
 from spectro.models import WeightsInfo, build_pretrained
+from spectro.models.embedders import require_feature
 from spectro.models.network import Network, Normalize
+from spectro.training.advice import advice
+from spectro.training.baseline import baseline_accuracy
 from spectro.training.checkpoint import Basis, discard_checkpoint, load_checkpoint, save_checkpoint, write_history
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import fast_arithmetic, on_rank_zero, reporting_failures, set_up
 from spectro.training.jobs import Job, claim
 from spectro.training.loop import fit
 from spectro.training.progress import Progress
+from spectro.training.regression import solve
 from spectro.training.save import make_card, save_network
 from spectro.training.seeds import seeded
-from spectro.training.stages import Plan, make_batches, make_stages, make_task, resolve_epochs
+from spectro.training.stages import Plan, make_batches, make_stages, make_task, resolve_settings
 from spectro.training.tracking import TRACKERS
 
 
@@ -114,13 +119,15 @@ def finetune(
         the weights are not installed and cannot be downloaded.
     """
     model = model or ModelConfig()
-    config = resolve_epochs(model, config or FinetuneConfig())
+    require_feature(model.name, feature)
+    config = config or FinetuneConfig()
     fabric = set_up(config.device, config.precision)
     _check_shares(fabric, config)
     dataset = on_rank_zero(
         fabric, lambda: TrainingData.open(data, split, config_id, feature, feature_config, progress=progress)
     )
     started = time.perf_counter()  # features, like spectrograms, are there before training
+    config = resolve_settings(model, config, len(dataset.subsets["train"]))
     config = replace(config, augment="none") if dataset.features else config
     run = Run(Path(out))
     job = Job(
@@ -135,7 +142,7 @@ def finetune(
         if on_rank_zero(fabric, lambda: held.enter_context(claim(run, job))):
             return Run.open(run)
         network, origin = _build(model, config, dataset, weights, fabric)
-        basis = Basis(job=job.config_id(), weights=origin.sha256, data=dataset.digest())
+        basis = _basis(job, origin, dataset)
         state = load_checkpoint(run, basis)
         session = _Session(
             run=run,
@@ -155,6 +162,13 @@ def finetune(
                 _save(session, state, command)
         fabric.barrier()
     return Run.open(run)
+
+
+def _basis(job: Job, weights: WeightsInfo, data: TrainingData) -> Basis:
+    """Return what a training is begun with; labels may be edited without rendering again."""
+    classes = map(str, data.truth.tolist())
+    inputs = digest_text(data.digest(), *data.labels, *classes)
+    return Basis(job=job.config_id(), weights=weights.sha256, data=inputs)
 
 
 def _check_shares(fabric: lightning_fabric.Fabric, config: FinetuneConfig) -> None:
@@ -209,12 +223,15 @@ def _train(session: _Session, state: Progress, progress: bool) -> None:
             augmented=augmented,
         )
         task = make_task(data, config, fabric.device)
-        for stage in make_stages(plan, state.stage):
+        for stage in make_stages(plan, task, state.stage):
             total = stage.epochs * items
             done = state.epoch * items if state.stage == stage.name else 0
             ticker = bar.add_task(f"{run.name} {stage.name}", total=total, completed=done)
             tick = partial(bar.advance, ticker)
-            fit(fabric, stage, task, config, state, save=save, tick=tick, log=bar.console.print)
+            if stage.solved:
+                solve(fabric, stage, task, config, state, save=save, tick=tick)
+            else:
+                fit(fabric, stage, task, config, state, save=save, tick=tick, log=bar.console.print)
             bar.update(ticker, completed=total)
 
 
@@ -228,14 +245,16 @@ def _bar(visible: bool) -> Iterator[rich.progress.Progress]:
 
 def _save(session: _Session, state: Progress, command: str) -> None:
     """Write everything that the run needs, then remove the checkpoint."""
-    config, network = session.config, session.network
+    config, network, data = session.config, session.network, session.data
     starts = next((row.epoch for row in state.history if row.stage == "finetune"), None)
+    baseline = baseline_accuracy(data, config.seed) if config.baseline else None
     history = HistoryFacts(
         seconds=time.perf_counter() - session.began,
         finetune_starts=starts,
         best_epoch=state.best_epoch,
         search=None,
-        warnings=(),
+        warnings=advice(state, config, data, baseline),
+        baseline=baseline,
     )
     model = ModelFacts(
         name=session.model.name,
@@ -243,9 +262,7 @@ def _save(session: _Session, state: Progress, command: str) -> None:
         network=session.model,
         settings={},
     )
-    card = make_card(
-        session.run, session.data, kind="torch", model=model, seed=config.seed, history=history, command=command
-    )
+    card = make_card(session.run, data, kind="torch", model=model, seed=config.seed, history=history, command=command)
     card = replace(card, training=config, weights=session.weights.facts())
-    save_network(session.run, session.data, network, session.fabric.device, card)
+    save_network(session.run, data, network, session.fabric.device, card)
     discard_checkpoint(session.run)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spectro.core.config import ClassicalConfig, Config, FinetuneConfig, ModelConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import ConfigError, RunError, StorageError
+from spectro.core.errors import ConfigError, RunError
 from spectro.core.files import read_document, remove_temporaries, write_document
 from spectro.core.locks import writing
 from spectro.core.runs import Run
-from spectro.training.checkpoint import checkpoint_path, discard_checkpoint
+from spectro.training.checkpoint import checkpoint_job, checkpoint_path, discard_checkpoint
 
 JOB_VERSION = 1
 SHOWN = 3
 """Foreign files that a message names."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ def claim(run: Run, job: Job) -> Iterator[bool]:
     """Hold the folder of a run for this job while the body runs.
 
     A job that failed before its first epoch (no weights, say) leaves nothing to keep, and another may take its folder.
+    A checkpoint notes its job: where that is this one, a damaged or foreign `job.json` is written again.
 
     Parameters
     ----------
@@ -70,16 +73,16 @@ def claim(run: Run, job: Job) -> Iterator[bool]:
     StorageError
         the folder cannot be made or written.
     """
-    _require_own(run)
+    _require_own(run, job)
     if os.path.exists(run.card_path):  # of a name that is too long, `Path.exists` raises
         _require_same(run, job)
         yield _require_whole(run)
         return
-    with _held(run.path):
-        _require_own(run)
+    with writing(run.path):
+        _require_own(run, job)
         finished = run.card_path.exists()  # another process may have finished it since
         if _leftovers(run):
-            _require_same(run, job)
+            _require_resumable(run, job)
         if finished:
             _require_whole(run)
         else:
@@ -88,19 +91,7 @@ def claim(run: Run, job: Job) -> Iterator[bool]:
         yield finished
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder as `writing` does; what the file system says against it becomes one line."""
-    with ExitStack() as held:
-        try:
-            held.enter_context(writing(folder))
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise StorageError(f"cannot write into {folder}: {reason}; choose another --out") from None
-        yield
-
-
-def _require_own(run: Run) -> None:
+def _require_own(run: Run, job: Job) -> None:
     """Raise RunError where the folder holds anything but a run of training."""
     path = run.path
     if not os.path.isdir(path):
@@ -115,6 +106,8 @@ def _require_own(run: Run) -> None:
     elif run.card_path.exists():
         kind = "an ensemble" if _is_ensemble(run) else "another run"
     elif checkpoint_path(run).exists():
+        if checkpoint_job(run) == job.config_id():
+            return
         kind = "another run (it has a checkpoint, but no job.json)"
     elif others:
         names = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
@@ -129,6 +122,18 @@ def _is_ensemble(run: Run) -> bool:
         return run.card.is_ensemble
     except RunError:  # a damaged card is no reason to write there
         return False
+
+
+def _require_resumable(run: Run, job: Job) -> None:
+    """Raise RunError unless the folder belongs to this job, by what its `job.json` or its checkpoint says."""
+    try:
+        _require_same(run, job)
+    except RunError:
+        if run.card_path.exists() or _job_path(run).is_dir() or checkpoint_job(run) != job.config_id():
+            raise
+        log.warning(
+            "%s was not of the training that the checkpoint beside it is of; it is written again", _job_path(run)
+        )
 
 
 def _require_same(run: Run, job: Job) -> None:

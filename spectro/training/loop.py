@@ -16,57 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from spectro.core.arrays import Floats32, Items
+from spectro.core.arrays import Items
 from spectro.core.config import FinetuneConfig
-from spectro.core.errors import RunError
-from spectro.inference.batches import Batches, Clock, predict_logits
+from spectro.core.errors import ConfigError, RunError
+from spectro.inference.batches import Clock
 from spectro.training.augment import mix
-from spectro.training.devices import on_rank_zero
 from spectro.training.optimizer import Schedule, make_optimizer, make_schedule
-from spectro.training.progress import EpochResult, Progress, ValidationScores
+from spectro.training.progress import EpochResult, Progress
 from spectro.training.seeds import seeded
+from spectro.training.task import Stage, Task, advance, begin, diverged, validate
 
 FOCAL_GAMMA = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One part of a training: which layers are trained, on what, for how long."""
-
-    name: str
-    """`frozen`, `finetune` or `scratch`."""
-    module: nn.Module
-    """Everything that is trained; from a batch to logits."""
-    epochs: int
-    """Number of epochs."""
-    lr: float
-    """Highest learning rate."""
-    train: tuple[Batches, ...]
-    """Batches for training; each epoch takes the next of them in turn."""
-    plain: Batches
-    """Batches without augmentation, for validation."""
-    layer_decay: float = 1.0
-    """Factor on the learning rate from each layer to the one before it."""
-    keep_eval: tuple[nn.Module, ...] = ()
-    """Parts that stay in evaluation mode (frozen batch normalization)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What is learned: items with their classes, and how a state of the model is scored."""
-
-    train: Items
-    """Items to train on."""
-    truth: Items
-    """`[items]`, class of every item of the data."""
-    classes: int
-    """Number of classes."""
-    val: Items = field(default_factory=lambda: np.array([], np.int64))
-    """Items to validate on, if any."""
-    score: Callable[[Floats32], ValidationScores] | None = None
-    """From the logits of `val` to their scores; needed with `val`."""
-    class_weights: Tensor | None = None
-    """`[classes]`, weights in the loss."""
+SETTLED = 50
+"""Steps after which losses are read from the device."""
+Losses = list[tuple[Tensor, float]]
+"""Mean losses of the parts of a batch, each with its share of the batch."""
 
 
 @dataclass
@@ -112,6 +76,39 @@ class _Epoch:
     clock: Clock
 
 
+@dataclass
+class _Tally:
+    """Sums over the steps of an epoch, read from the device now and then: reading waits for all of its work."""
+
+    where: str
+    """The epoch, for messages."""
+    loss: float = 0.0
+    """Sum over items."""
+    correct: float = 0.0
+    """Number of items that are classified as their target."""
+    waiting: list[tuple[Losses, Tensor, int]] = field(default_factory=list)
+    """Losses, correct items and size of the steps that were not read yet."""
+
+    def add(self, losses: Losses, correct: Tensor, size: int) -> None:
+        """Note a step."""
+        self.waiting.append((losses, correct, size))
+        if len(self.waiting) >= SETTLED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Read the steps that were not read yet; raises RunError where a loss is not a number."""
+        if not self.waiting:
+            return
+        values = iter(torch.stack([loss for losses, _, _ in self.waiting for loss, _ in losses]).tolist())
+        for losses, _, size in self.waiting:
+            loss = sum(next(values) * share for _, share in losses)
+            if not math.isfinite(loss):
+                raise RunError(diverged(f"the loss became {loss} in {self.where}"))
+            self.loss += loss * size
+        self.correct += sum(torch.stack([correct for _, correct, _ in self.waiting]).tolist())
+        self.waiting.clear()
+
+
 def fit(
     fabric: lightning_fabric.Fabric,
     stage: Stage,
@@ -126,8 +123,8 @@ def fit(
     """Train one stage from where `progress` stands; `stage.module` ends with its best weights.
 
     The best epoch is that of the highest macro-F1 of the validation clips, then of the lowest validation loss; without
-    a validation subset it is the last. Each stage is scored by its own epochs: otherwise a lucky epoch of the frozen
-    stage would be kept over all fine-tuned ones.
+    a validation subset it is the last. Each stage is scored by its own epochs (otherwise a lucky epoch of the frozen
+    stage would be kept over all fine-tuned ones), unless its start counts.
 
     Several processes share each batch, so that they take the steps that one would take; rank zero validates and saves.
 
@@ -159,6 +156,8 @@ def fit(
     ------
     RunError
         the loss is no longer a number, or a process's share of a batch does not fit into memory.
+    ConfigError
+        a batch holds one segment, from which batch normalization cannot learn.
     """
     progress = progress or Progress()
     training = _begin(fabric, stage, task, config, log)
@@ -166,7 +165,7 @@ def fit(
     began = time.perf_counter()
     while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
         epoch = _train_epoch(training, progress.epoch, tick)
-        scores = _validate(training, progress.epoch)
+        scores = validate(fabric, stage, task, training.result, progress.epoch)
         now = time.perf_counter()
         result = EpochResult(
             epoch=len(progress.history) + 1,
@@ -183,7 +182,8 @@ def fit(
         began = now  # so that saving counts, in the next epoch
         if isinstance(training.schedule, ReduceLROnPlateau):
             training.schedule.step(result.score[0])
-        _advance(training, progress, result)
+        states = {name: part.state_dict() for name, part in training.parts().items()}
+        advance(progress, result, training.result, states)
         if fabric.is_global_zero:
             save(progress)
         fabric.barrier()
@@ -196,7 +196,14 @@ def _begin(
 ) -> _Training:
     """Make optimizer, schedule and moving average."""
     steps = len(stage.plain.split(task.train))
-    optimizer = make_optimizer(stage.module, config, lr=stage.lr, layer_decay=stage.layer_decay)
+    optimizer = make_optimizer(
+        stage.module,
+        config,
+        lr=stage.lr,
+        layer_decay=stage.layer_decay,
+        layers=stage.layers,
+        undecayed=stage.undecayed,
+    )
     schedule = make_schedule(optimizer, config, epochs=stage.epochs, steps=steps)
     module, wrapped = fabric.setup(stage.module, optimizer)
     decay = config.ema_decay
@@ -229,8 +236,7 @@ def _resume(training: _Training, progress: Progress) -> None:
                 "timm? Bring those back, or remove checkpoint.pt to start that training again"
             ) from None
     else:
-        progress.stage, progress.epoch, progress.since_best = stage.name, 0, 0
-        progress.best, progress.best_score = _copy(stage.module), (-math.inf,)
+        begin(stage, progress)
 
 
 def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -> _Epoch:
@@ -243,30 +249,28 @@ def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -
         part.eval()
     batches, order, clock = stage.train[epoch % len(stage.train)], _order(task, config, epoch), Clock()
     sizes = map(len, batches.split(order))
-    losses, correct, began = 0.0, 0.0, time.perf_counter()
+    tally, began = _Tally(where=f"epoch {epoch + 1} of stage '{stage.name}'"), time.perf_counter()
     with seeded(int(rng.integers(2**62)), fabric.device):
         for step, (size, (items, x)) in enumerate(
             zip(sizes, batches(order, epoch, clock=clock, share=share), strict=True)
         ):
-            targets = _targets(torch.from_numpy(task.truth[items]).to(x.device), task.classes, config)
+            targets = _targets(torch.from_numpy(task.truth[items]), task.classes, config).to(x.device)
             if x.shape[-1] > 1:
                 x, targets = mix(x, targets, mixup=config.mixup, cutmix=config.cutmix, rng=rng)
             weight = len(items) * fabric.world_size / size  # the gradients of all processes are averaged as equals
-            loss, logits = _gradients(training, x, targets, weight)
-            if not math.isfinite(loss):
-                raise RunError(_diverged(f"the loss became {loss} in epoch {epoch + 1} of stage '{stage.name}'"))
+            losses, logits = _gradients(training, x, targets, weight)
             _update(training, epoch * training.steps + step)
-            losses += loss * len(items)
-            correct += int((logits.argmax(dim=1) == targets.argmax(dim=1)).sum())
+            tally.add(losses, (logits.argmax(dim=1) == targets.argmax(dim=1)).sum(), len(items))
             tick(size)
+    tally.settle()
     seconds = time.perf_counter() - began - clock.waiting
-    losses, correct = _summed(fabric, losses, correct)
+    loss, correct = _summed(fabric, tally.loss, tally.correct)
     lr = max(group["lr"] for group in training.optimizer.param_groups)
-    return _Epoch(lr=lr, loss=losses / len(order), accuracy=correct / len(order), seconds=seconds, clock=clock)
+    return _Epoch(lr=lr, loss=loss / len(order), accuracy=correct / len(order), seconds=seconds, clock=clock)
 
 
-def _gradients(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[float, Tensor]:
-    """Compute the gradients of one batch, in halves as long as it does not fit; return its mean loss and logits."""
+def _gradients(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[Losses, Tensor]:
+    """Compute the gradients of one batch, in halves as long as it does not fit; return its losses and logits."""
     while True:
         try:
             return _backward(training, x, targets, weight)
@@ -283,12 +287,20 @@ def _gradients(training: _Training, x: Tensor, targets: Tensor, weight: float) -
             )
 
 
-def _backward(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[float, Tensor]:
-    """Add up the gradients of `weight` times one batch, `micro` segments at a time; return its mean loss and logits."""
-    total, logits, micro = 0.0, [], training.micro
+def _backward(training: _Training, x: Tensor, targets: Tensor, weight: float) -> tuple[Losses, Tensor]:
+    """Add up the gradients of `weight` times one batch, `micro` segments at a time; return its losses and logits."""
+    losses, logits, micro = [], [], training.micro
     for start in range(0, len(x), micro):
         part, wanted = x[start : start + micro], targets[start : start + micro]
-        out = training.module(part).float()
+        try:
+            out = training.module(part).float()
+        except ValueError as error:
+            if len(part) > 1 or "more than 1 value" not in str(error):
+                raise
+            raise ConfigError(
+                f"batch normalization cannot learn from one segment whose feature map is one cell: a batch holds "
+                f"{len(part)} of {len(training.task.train)} segments; choose another --batch-size, or --freeze-bn"
+            ) from None
         if training.config.balance == "focal":
             log = F.log_softmax(out, dim=1)
             loss = -(wanted * (1 - log.exp()) ** FOCAL_GAMMA * log).sum(dim=1).mean()
@@ -296,9 +308,9 @@ def _backward(training: _Training, x: Tensor, targets: Tensor, weight: float) ->
             loss = F.cross_entropy(out, wanted, weight=training.task.class_weights)
         share = len(part) / len(x)
         training.fabric.backward(loss * (share * weight))
-        total += loss.item() * share
+        losses.append((loss.detach(), share))
         logits.append(out.detach())
-    return total, torch.cat(logits)
+    return losses, torch.cat(logits)
 
 
 def _update(training: _Training, step: int) -> None:
@@ -312,47 +324,6 @@ def _update(training: _Training, step: int) -> None:
     optimizer.zero_grad(set_to_none=True)
     if training.average:
         training.average.update(training.stage.module)
-
-
-def _validate(training: _Training, epoch: int) -> ValidationScores | None:
-    """Return in all processes the scores that rank zero computes; None without a validation subset.
-
-    Raises
-    ------
-    RunError
-        the outputs of the network are not numbers.
-    """
-    fabric, task = training.fabric, training.task
-
-    def score() -> ValidationScores | None:
-        if not len(task.val):
-            return None
-        assert task.score is not None, "a task with validation items has a score"
-        with fabric.autocast():
-            logits = predict_logits(training.result, training.stage.plain, task.val)
-            if not np.isfinite(logits).all():
-                where = f"epoch {epoch + 1} of stage '{training.stage.name}'"
-                raise RunError(_diverged(f"the network's outputs are not numbers after {where}"))
-            return task.score(logits)
-
-    return on_rank_zero(fabric, score)
-
-
-def _diverged(what: str) -> str:
-    return (
-        f"{what}; the last good state is kept: lower the learning rate (--lr, --finetune-lr) and start again in a "
-        "new --out"
-    )
-
-
-def _advance(training: _Training, progress: Progress, result: EpochResult) -> None:
-    """Note a finished epoch, and its weights if they are the best of the stage."""
-    progress.history.append(result)
-    progress.epoch, progress.since_best = progress.epoch + 1, progress.since_best + 1
-    if result.score > progress.best_score:
-        progress.best, progress.best_score = _copy(training.result), result.score
-        progress.best_epoch, progress.since_best = result.epoch, 0
-    progress.states = {name: part.state_dict() for name, part in training.parts().items()}
 
 
 def _order(task: Task, config: FinetuneConfig, epoch: int) -> Items:
@@ -376,7 +347,3 @@ def _summed(fabric: lightning_fabric.Fabric, *values: float) -> list[float]:
     tensor = torch.tensor(values, dtype=torch.float64, device=fabric.device)
     total: Any = fabric.all_reduce(tensor, reduce_op="sum")
     return [float(value) for value in total]
-
-
-def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import timm.optim
@@ -16,9 +17,15 @@ Schedule = timm.scheduler.scheduler.Scheduler | ReduceLROnPlateau
 
 
 def make_optimizer(
-    module: nn.Module, config: FinetuneConfig, *, lr: float, layer_decay: float = 1.0
+    module: nn.Module,
+    config: FinetuneConfig,
+    *,
+    lr: float,
+    layer_decay: float = 1.0,
+    layers: Sequence[nn.Module] = (),
+    undecayed: Collection[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """Return AdamW over the trainable parameters, without weight decay on biases and normalization.
+    """Return AdamW over the trainable parameters, without weight decay on biases, normalization and `undecayed`.
 
     Parameters
     ----------
@@ -30,14 +37,24 @@ def make_optimizer(
         Highest learning rate.
     layer_decay
         Factor on the learning rate from each layer to the one before it; 1 = the same rate everywhere.
+    layers
+        The layers of the backbone from input to output; what belongs to none (the head) comes after them.
+    undecayed
+        Further parameters without weight decay: position embeddings, class tokens.
     """
-    decay = config.weight_decay
-    groups: list[dict[str, Any]]
-    if layer_decay < 1:
-        groups = timm.optim.param_groups_layer_decay(module, weight_decay=decay, layer_decay=layer_decay)
-    else:
-        groups = timm.optim.param_groups_weight_decay(module, weight_decay=decay)
-    return timm.optim.create_optimizer_v2(groups, opt="adamw", lr=lr, weight_decay=0.0)
+    number_of = {parameter: number for number, layer in enumerate(layers) for parameter in layer.parameters()}
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        plain = parameter.ndim <= 1 or name.endswith(".bias") or any(parameter is one for one in undecayed)
+        before = len(layers) - number_of.get(parameter, len(layers)) if layer_decay < 1 else 0
+        decay = 0.0 if plain else config.weight_decay
+        group = groups.setdefault(
+            (before, plain), {"params": [], "lr": lr * layer_decay**before, "weight_decay": decay}
+        )
+        group["params"].append(parameter)
+    return timm.optim.create_optimizer_v2(list(groups.values()), opt="adamw", lr=lr, weight_decay=0.0)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, config: FinetuneConfig, *, epochs: int, steps: int) -> Schedule:

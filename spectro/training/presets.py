@@ -9,17 +9,20 @@ from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import RunError
 from spectro.core.runs import Run
 
-PRESETS: Mapping[str, Mapping[str, int]] = {
-    "quick": {"frozen_epochs": 20, "epochs": 0},
+PRESETS: Mapping[str, Mapping[str, int | str]] = {
+    "quick": {"head": "multi", "epochs": 0},
     "standard": {},
     "thorough": {"frozen_epochs": 80, "views": 4, "epochs": 24},
 }
-"""By name, the fields of `FinetuneConfig` that differ from its defaults."""
+"""By name, the fields of `ModelConfig` and `FinetuneConfig` that differ from their defaults."""
 
 
-def preset(name: str) -> FinetuneConfig:
-    """Return the settings of a preset, one of `PRESETS`."""
-    return FinetuneConfig.from_dict(PRESETS[name])
+def preset(name: str) -> tuple[ModelConfig, FinetuneConfig]:
+    """Return the settings of a preset, one of `PRESETS`: of the network, and of its training."""
+    of_model = ModelConfig().to_dict().keys() & PRESETS[name]
+    model = {field: value for field, value in PRESETS[name].items() if field in of_model}
+    training = {field: value for field, value in PRESETS[name].items() if field not in of_model}
+    return ModelConfig.from_dict(model), FinetuneConfig.from_dict(training)
 
 
 def settings_of(run: Run | Path | str) -> tuple[ModelConfig, FinetuneConfig, str]:

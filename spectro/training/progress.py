@@ -33,7 +33,7 @@ class EpochResult(Record):
     stage: str
     """`frozen`, `finetune` or `scratch`."""
     lr: float
-    """Highest learning rate at the end of the epoch."""
+    """Highest learning rate at the end of the epoch; 0 for a strength of a regression, which is solved at once."""
     train_loss: float
     train_accuracy: float
     val: ValidationScores | None

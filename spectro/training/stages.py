@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -16,13 +17,15 @@ from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.inference.batches import Batches
 from spectro.models import NETWORKS
+from spectro.models.heads import Multi
 from spectro.models.network import Network
 from spectro.models.split import split_backbone
 from spectro.training.augment import Augment
-from spectro.training.backbone_features import Cache, cached_backbone_features
+from spectro.training.backbone_features import Cache, cached_backbone_features, facts_of
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import on_rank_zero
-from spectro.training.loop import Stage, Task
+from spectro.training.regression import priors_of
+from spectro.training.task import Stage, Task
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 FINETUNE_EPOCHS, SCRATCH_EPOCHS = 10, 30
@@ -48,8 +51,34 @@ class Plan:
     """The items with augmentation; the same as `plain` without it."""
 
 
-def resolve_epochs(model: ModelConfig, config: FinetuneConfig) -> FinetuneConfig:
-    """Return the settings with a number of epochs: 10 for fine-tuning and 30 from scratch where none is given.
+def resolve_settings(model: ModelConfig, config: FinetuneConfig, items: int) -> FinetuneConfig:
+    """Return the settings with a number for `epochs` and a choice of `freeze_bn`.
+
+    Where no number is given, it is 10 for fine-tuning and 30 from scratch, or as many as make `min_steps` steps.
+
+    Parameters
+    ----------
+    model, config
+        What is trained, and how.
+    items
+        Number of training items.
+
+    Raises
+    ------
+    ConfigError
+        an own network, which has no frozen stage, would not be trained at all.
+    """
+    usual = usual_epochs(model, config)
+    if config.freeze_bn is None:
+        config = replace(config, freeze_bn=model.head == "multi" and model.name not in NETWORKS)
+    if config.epochs is not None:
+        return config
+    steps = math.ceil(items / config.batch_size)
+    return replace(config, epochs=max(usual, math.ceil(config.min_steps / steps)))
+
+
+def usual_epochs(model: ModelConfig, config: FinetuneConfig) -> int:
+    """Return how many epochs of all layers are given, or the usual number.
 
     Raises
     ------
@@ -63,8 +92,8 @@ def resolve_epochs(model: ModelConfig, config: FinetuneConfig) -> FinetuneConfig
             f"say --epochs {SCRATCH_EPOCHS}"
         )
     if config.epochs is not None:
-        return config
-    return replace(config, epochs=SCRATCH_EPOCHS if scratch else FINETUNE_EPOCHS)
+        return config.epochs
+    return SCRATCH_EPOCHS if scratch else FINETUNE_EPOCHS
 
 
 def make_batches(data: TrainingData, config: FinetuneConfig, device: torch.device) -> tuple[Batches, Batches]:
@@ -90,13 +119,15 @@ def make_task(data: TrainingData, config: FinetuneConfig, device: torch.device) 
     )
 
 
-def make_stages(plan: Plan, reached: str = "") -> Iterator[Stage]:
+def make_stages(plan: Plan, task: Task, reached: str = "") -> Iterator[Stage]:
     """Yield the stages that are still to be trained, each made when its turn comes.
 
     Parameters
     ----------
     plan
-        What they are made from; its settings have a number of epochs (`resolve_epochs`).
+        What they are made from; its settings have a number of epochs (`resolve_settings`).
+    task
+        What is learned.
     reached
         Name of the stage that an interrupted training stands in; empty at the beginning.
     """
@@ -104,7 +135,7 @@ def make_stages(plan: Plan, reached: str = "") -> Iterator[Stage]:
         yield _scratch(plan)
         return
     if plan.config.frozen_epochs and reached in ("", "frozen"):
-        yield _frozen(plan)
+        yield _frozen(plan, task)
     if plan.config.epochs:
         yield _finetuning(plan, plan.config.epochs)
 
@@ -121,18 +152,20 @@ def _scratch(plan: Plan) -> Stage:
     )
 
 
-def _frozen(plan: Plan) -> Stage:
-    """Train the head alone, on cached features of the frozen backbone."""
+def _frozen(plan: Plan, task: Task) -> Stage:
+    """Train the head alone, on cached features of the frozen backbone; the head `multi` is solved."""
     network, config = plan.network, plan.config
+    solved = isinstance(network.head, Multi)
     pooled = bool(getattr(network.head, "pooled", False))
     batches = _cached(plan, "features", network.eval().features, config.head_batch_size, pooled=pooled)
     return Stage(
         name="frozen",
         module=network.head,
-        epochs=config.frozen_epochs,
+        epochs=len(priors_of(task)) if solved else config.frozen_epochs,
         lr=config.lr,
         train=batches,
         plain=batches[0],
+        solved=solved,
     )
 
 
@@ -148,7 +181,8 @@ def _finetuning(plan: Plan, epochs: int) -> Stage:
     train: tuple[Batches, ...] = (plan.augmented,)
     plain = plan.plain
     if config.cache_finetune:
-        front, back = split_backbone(network.backbone.eval(), stages[-config.unfreeze :], plan.model.name)
+        shape = (plan.model.in_chans, *plan.data.shape)
+        front, back = split_backbone(network.backbone.eval(), stages[-config.unfreeze :], plan.model.name, shape)
         before = nn.Sequential(network.normalize, front)
         what = f"before the last {config.unfreeze}"
         train = _cached(plan, what, before, config.batch_size, pooled=False)
@@ -163,7 +197,10 @@ def _finetuning(plan: Plan, epochs: int) -> Stage:
         train=train,
         plain=plain,
         layer_decay=config.layer_decay,
+        layers=tuple(stages),
+        undecayed=network.undecayed(),
         keep_eval=tuple(keep_eval),
+        start_counts=isinstance(network.head, Multi) and config.frozen_epochs > 0,
     )
 
 
@@ -200,8 +237,7 @@ def _cache(plan: Plan, what: str, *, pooled: bool, view: int) -> Cache:
     return Cache.of(
         (data.features or data.store).path,
         model.name,
-        name=model.name,
-        in_chans=model.in_chans,
+        **facts_of(model),
         weights=plan.weights,
         what=what,
         pooled=pooled,

@@ -175,7 +175,7 @@ def test_without_pyav_a_message_names_the_format_and_two_ways_out(
     with pytest.raises(AudioError) as caught:
         probe(path)
     assert caught.value.reason == "needs-av"
-    assert all(part in str(caught.value) for part in (str(path), f"is {called}", "spectro[av]", "ffmpeg -i"))
+    assert all(part in str(caught.value) for part in (str(path), f"is {called}", "spectro-audio[av]", "ffmpeg -i"))
 
 
 def test_without_pyav_a_damaged_wav_is_not_called_another_format(

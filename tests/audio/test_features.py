@@ -12,6 +12,7 @@ import pytest
 from scipy import stats as reference
 
 from spectro.audio.features import FEATURES, FrameConfig
+from spectro.audio.features.logmel16k import LogMelConfig
 from spectro.audio.features.mfcc import MfccConfig
 from spectro.audio.features.stack import StackConfig
 from spectro.audio.features.stats import SIX, STATISTICS, StatsConfig
@@ -35,7 +36,7 @@ def test_contract(name: str, sound: str, tone: MakeSound, noise: MakeSound) -> N
     assert np.isfinite(values).all()
     assert values.ndim == {"frames": 2, "vector": 1}[feature.kind]
     if feature.kind == "frames":
-        assert values.shape[1] == 1 + RATE // 512
+        assert values.shape[1] == 1 + RATE // config.hop_length
     columns = feature.columns(config, len(values))
     assert len(columns) == len(set(columns)) == len(values)
     assert np.array_equal(feature.function(samples, config), values)
@@ -51,6 +52,19 @@ def test_values_are_librosas_under_any_setting(noise: MakeSound) -> None:
     contrast = FEATURES["contrast"].function(samples, FEATURES["contrast"].config())
     assert contrast == pytest.approx(librosa.feature.spectral_contrast(y=samples, sr=RATE), rel=1e-4)
     assert np.isfinite(FEATURES["contrast"].function(samples, FrameConfig(sample_rate=8000))).all()
+
+
+def test_logmel16k_is_that_of_the_package_musicnn(noise: MakeSound) -> None:
+    """Its call of librosa, whose frames mirrored the ends then: Slaney's filters, whole and in single precision."""
+    samples = noise(rate=16000)
+    levels = FEATURES["logmel16k"].function(samples, LogMelConfig())
+    padded = np.pad(samples, 256, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 512)[::256] * np.hanning(513)[:-1]
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    expected = np.log10(10000 * (librosa.filters.mel(sr=16000, n_fft=512, n_mels=96, norm="slaney") @ power.T) + 1)
+    assert levels.shape == (96, 1 + len(samples) // 256)
+    assert levels == pytest.approx(expected, abs=1e-4)
+    assert not FEATURES["logmel16k"].function(np.zeros(4000, np.float32), LogMelConfig()).any()
 
 
 def test_physics_of_the_spectral_features(tone: MakeSound, noise: MakeSound) -> None:

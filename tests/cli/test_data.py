@@ -62,6 +62,23 @@ def test_check_lists_bad_files(name: str, music: Path, tmp_path: Path, spectro: 
     assert json.loads(out)["unusable"] == ["hum/text.wav"]
 
 
+def test_check_tells_what_is_odd_and_what_is_left_out(
+    tone: Callable[..., np.ndarray], write_audio: Callable[..., Path], tmp_path: Path, spectro: Spectro
+) -> None:
+    write_audio(tmp_path / "hip hop" / "a.wav", np.stack([tone(), -tone()], axis=1))
+    write_audio(tmp_path / "hip  hop" / "b.wav", tone())
+    (tmp_path / "notes.txt").touch()
+    code, out, _ = spectro("data", "check", tmp_path, "--workers", 1)
+    assert code == 0
+    assert "suspicious channels-cancel: " in out
+    assert "left out: 1 x .txt" in out
+    _, out, _ = spectro("data", "check", tmp_path, "--workers", 1, "--json")
+    report = json.loads(out)
+    assert report["skipped"] == [{"suffix": ".txt", "count": 1, "reason": "suffix"}]
+    assert (report["pyav"], report["similar_labels"]) == (0, [["hip  hop", "hip hop"]])
+    assert [finding["reason"] for finding in report["findings"]] == ["channels-cancel"]
+
+
 @pytest.mark.slow
 def test_audit_measures_the_leakage_gap(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
     data = shutil.copytree(rendered, tmp_path / "data")
@@ -96,7 +113,7 @@ def test_clean_lists_what_can_go_and_removes_it(rendered: Path, tmp_path: Path, 
     code, out, _ = spectro("data", "clean", data)
     assert (code, f"removed {len(listed)}" in out) == (0, True)
     assert not any((data / "features").glob("*"))
-    assert sorted(path.name for path in data.glob("*.csv")) == ["clips.csv", "failed.csv"]
+    assert sorted(path.name for path in data.glob("*.csv")) == ["clips.csv", "failed.csv", "warnings.csv"]
     assert len(list(data.glob("mel-*/*/*.png"))) + len(list(data.rglob("*.png"))) >= 72
     assert json.loads(spectro("data", "clean", data, "--json")[1]) == []
     code, _, err = spectro("data", "clean", tmp_path)

@@ -12,12 +12,13 @@ from typing import cast, get_args
 import pytest
 
 from spectro.cli import outputs
-from spectro.cli.outputs import FORMS, Folder, Kind, require_different, require_file, require_folder
+from spectro.cli.outputs import FORMS, Folder, Kind, require_file, require_folder
 from spectro.core.errors import ConfigError
 from spectro.core.files import write_csv
 from spectro.core.runs import Run
 from spectro.core.tables import FAILURE_COLUMNS
 from spectro.data.feature_table import KEYS
+from spectro.evaluation.ensemble_folder import MARK
 from spectro.evaluation.label_issues import LabelIssue
 from spectro.experiments.learning_curve import COLUMNS as CURVE_COLUMNS
 from spectro.reports.html import report
@@ -31,9 +32,8 @@ WRITERS = {
     "compare": ("compare", "RUN", "RUN", "--format", "csv", "--out"),
     "card": ("models", "card", "RUN", "--out"),
     "issues": ("label-issues", "RUN", "--out"),
-    "csv": ("predict", "RUN", "a.wav", "--csv"),
-    "json": ("predict", "RUN", "a.wav", "--json"),
-    "parquet": ("predict", "RUN", "a.wav", "--parquet"),
+    "csv": ("predict", "RUN", "a.wav", "--format", "csv", "--out"),
+    "jsonl": ("predict", "RUN", "a.wav", "--format", "jsonl", "--out"),
     "bad": ("data", "check", "DATA", "--bad-files"),
     "preview": ("data", "preview", "DATA", "--out"),
     "features": ("data", "features", "DATA", "--out"),
@@ -125,7 +125,7 @@ def test_every_kind_replaces_its_own_older_file(tmp_path: Path) -> None:
     for kind in ("html", *FORMATS):
         path = report([run], out=tmp_path / f"report.{kind}", format=kind)
         assert require_file(path, cast(Kind, kind), columns=outputs.MODEL_COLUMNS) == path
-    others = set(get_args(Kind)) - {"csv", "figure"}
+    others = {kind for kind in FORMS if kind != "csv" and not FORMS[kind].endings}
     for kind in FORMATS:
         for other in others - {kind}:
             with pytest.raises(ConfigError, match="not replaced"):
@@ -186,15 +186,6 @@ def test_a_new_or_empty_folder_is_fine(kind: Folder, tmp_path: Path) -> None:
     assert require_folder(tmp_path / "new" / "folder", kind) == tmp_path / "new" / "folder"
 
 
-def test_two_outputs_are_two_files(tmp_path: Path, spectro: Spectro) -> None:
-    code, _, err = spectro("predict", "run", "a.wav", "--csv", tmp_path / "p", "--json", tmp_path / "p")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "two outputs" in err
-    require_different(tmp_path / "a", None, tmp_path / "b")
-    with pytest.raises(ConfigError, match="two outputs"):
-        require_different(tmp_path / "a", tmp_path / "b" / ".." / "a")
-
-
 def test_an_ensemble_does_not_replace_a_member(tmp_path: Path, spectro: Spectro) -> None:
     runs = [make_run(tmp_path / name).path for name in ("first", "second")]
     before = contents(tmp_path)
@@ -205,3 +196,11 @@ def test_an_ensemble_does_not_replace_a_member(tmp_path: Path, spectro: Spectro)
     assert spectro("ensemble", *runs, "--out", tmp_path / "both")[0] == 0
     assert [member.name for member in Run.open(tmp_path / "both").card.members] == ["first", "second"]
     assert json.loads((runs[0] / "card.json").read_text())["kind"] == "torch"
+
+
+def test_an_ensemble_that_has_no_card_yet_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / MARK).write_text("{}")
+    with pytest.raises(ConfigError, match="is a part of the run"):
+        require_file(tmp_path / MARK, "json")
+    with pytest.raises(ConfigError, match="is a run"):
+        require_folder(tmp_path, "data")

@@ -37,7 +37,7 @@ def test_a_changed_setting_changes_the_fingerprint_and_is_named() -> None:
     assert other.config_id() != RenderConfig().config_id()
     assert RenderConfig().differences(other) == [
         "mel.n_mels: 128 here, 64 there",
-        "segment.seconds: 10.0 here, 3 there",
+        "segment.seconds: 10.0 here, 3.0 there",
     ]
 
 
@@ -62,3 +62,17 @@ def test_a_wrong_setting_gets_one_line_that_guesses_the_mistake(
     with pytest.raises(ConfigError, match=message) as error:
         cls.from_dict(values)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [10**19, 10**400, -(10**400), 10**5000], ids=["long", "huge", "negative", "endless"])
+def test_an_absurd_integer_is_one_line(size: int) -> None:
+    for make in (lambda: SegmentConfig(seconds=size), lambda: MelConfig(n_mels=size), lambda: SplitConfig(seed=size)):
+        with pytest.raises(ConfigError, match="must lie from") as error:
+            make()
+        assert len(str(error.value)) < 120
+
+
+def test_an_integer_in_place_of_a_float_is_the_same_setting() -> None:
+    whole, exact = SegmentConfig(seconds=3), SegmentConfig(seconds=3.0)
+    assert whole.config_id() == exact.config_id()
+    assert SegmentConfig.from_dict(json.loads(json.dumps(whole.to_dict()))).config_id() == whole.config_id()

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from spectro.core.errors import DataError, RunError
-from spectro.core.files import digest, read_csv, read_document, replacing, write_csv, write_document, write_text
+from spectro.core.files import (
+    HOST,
+    digest,
+    digest_text,
+    is_leftover,
+    read_csv,
+    read_document,
+    remove_temporaries,
+    replacing,
+    temporary_name,
+    write_csv,
+    write_document,
+    write_text,
+)
 
 VALUES = {"name": "rün", "numbers": [1, 2.5, None], "deep": {"a": True}}
 
@@ -107,3 +121,30 @@ def test_a_document_is_readable_json(document: Path) -> None:
     assert values["format"] == "spectro-thing"
     assert values["version"] == 3
     assert values["name"] == "rün"
+
+
+def test_half_of_a_surrogate_pair_is_written_and_read_as_it_was(tmp_path: Path) -> None:
+    name = "a\udcff.wav"
+    write_document(tmp_path / "thing.json", "thing", 3, {name: name})
+    assert read(tmp_path / "thing.json") == {name: name}
+    write_text(tmp_path / "page.md", name)
+    write_csv(tmp_path / "table.csv", ("name",), [(name,)])
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == "a\\udcff.wav"
+    assert read_csv(tmp_path / "table.csv", ("name",)) == [{"name": "a\\udcff.wav"}]
+    assert digest_text(name) != digest_text("a?.wav")
+
+
+def test_a_leftover_is_of_a_dead_process_or_of_an_old_file_of_another_machine(tmp_path: Path) -> None:
+    mine, dead = tmp_path / temporary_name(), tmp_path / f".{HOST}-999999999-0.tmp"
+    new, old = tmp_path / ".00000000-1-0.tmp", tmp_path / ".00000000-2-0.tmp"
+    other = tmp_path / ".notes.tmp"
+    for path in (mine, dead, new, old, other):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert {path for path in tmp_path.iterdir() if is_leftover(path)} == {dead, old}
+    write_text(other, "")  # clears its folder
+    assert not dead.exists()
+    assert not old.exists()
+    dead.touch()
+    assert remove_temporaries(tmp_path) == 1
+    assert set(tmp_path.iterdir()) == {mine, new, other}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spectro.core.errors import BusyError
+from spectro.core.errors import BusyError, StorageError
 from spectro.core.locks import writing
 
 HOLD = """
@@ -51,3 +51,10 @@ def test_a_folder_is_free_again_after_an_error(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), writing(tmp_path / "run"):
             raise ZeroDivisionError
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(StorageError, match=f"cannot write into the folder {folder}: .*; "), writing(folder):
+            pass

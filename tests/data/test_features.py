@@ -25,7 +25,9 @@ from spectro.audio.segment import segment_starts
 from spectro.core.card import FeatureFacts
 from spectro.core.config import RenderConfig, SegmentConfig
 from spectro.core.errors import ConfigError, DataError
-from spectro.core.tables import Clip, Segment, read_segments_csv, write_segments
+from spectro.core.files import read_csv
+from spectro.core.tables import Clip, Failure, Segment, read_segments_csv, write_failures, write_segments
+from spectro.data.feature_table import write_feature_table
 from spectro.data.features import Extraction, extract, extract_clip
 from spectro.data.render import render
 from spectro.data.splits import split
@@ -97,6 +99,15 @@ def test_other_times_of_the_files_change_nothing(data: Path) -> None:
     assert again.store.digest() == first.digest()
 
 
+def test_a_source_in_a_new_place_changes_nothing(data: Path, small: RenderConfig) -> None:
+    first = extract(data, "rms", workers=1).store
+    source = data.parent / "source"
+    render(shutil.copytree(source, data.parent / "new"), out=data, config=small, workers=1)
+    shutil.rmtree(source)
+    again = extract(data, "rms", workers=1)
+    assert (again.made, again.store.digest()) == (0, first.digest())
+
+
 SCRIPT = """
 import os, signal, sys
 from spectro.data import features
@@ -165,7 +176,7 @@ def test_parquet_holds_the_same_table_with_every_digit(data: Path, tmp_path: Pat
 def test_without_pyarrow_the_fix_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     store = extract(data, "tempo", workers=1).store
-    with pytest.raises(ConfigError, match=r"pip install 'spectro\[parquet\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'spectro-audio\[parquet\]'"):
         store.export(tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
@@ -313,3 +324,23 @@ def test_clips_of_an_uneven_length_have_features(tmp_path: Path, tone: Tone, wri
     extracted = extract(data, "rms", workers=1)
     assert extracted.failed == ()
     assert [segment.start for segment in extracted.store.segments[:3]] == [0.0, 10.0, 15.0]
+
+
+def test_names_that_a_spreadsheet_would_run_are_defused_in_the_table(tmp_path: Path) -> None:
+    clip = Clip(id="-a.wav", label="=1+2", group="@home")
+    write_feature_table(
+        tmp_path / "out.csv", [Segment(clip=clip, start=0, seconds=1)], ["rms"], np.array([[-1.5]], np.float32)
+    )
+    row = read_csv(tmp_path / "out.csv", ("clip", "label", "group", "rms"))[0]
+    assert (row["clip"], row["label"], row["group"], row["rms"]) == ("'-a.wav", "'=1+2", "'@home", "-1.5")
+
+
+def test_a_list_of_failures_that_is_not_of_the_values_is_written_again(data: Path) -> None:
+    store = extract(data, "rms", workers=1).store
+    path = store.path / "failed.csv"
+    whole = path.read_bytes()
+    write_failures(path, (Failure(path="hum/gone.wav", reason="missing", seconds=0, message="gone"),))
+    for _ in range(2):
+        assert extract(data, "rms", workers=1).made == 0
+        assert path.read_bytes() == whole
+        path.unlink(missing_ok=True)

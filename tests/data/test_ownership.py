@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spectro.core.config import RenderConfig
-from spectro.core.errors import BusyError, DataError
+from spectro.core.errors import AudioError, BusyError, DataError
 from spectro.core.files import HOST
 from spectro.core.locks import writing
 from spectro.data.audit import audit
@@ -128,3 +128,12 @@ def test_lists_and_drawings_replace_only_their_like(rendered: Path, source: Path
     for _ in range(2):
         check_audio(source, bad_files=tmp_path / "bad.csv", workers=1)
         contact_sheet(rendered, tmp_path / "sheet.png")
+
+
+def test_a_rendering_that_stops_leaves_nothing_half_written(source: Path, tmp_path: Path, small: RenderConfig) -> None:
+    first = render(source, out=tmp_path / "data", config=small, workers=1)
+    (first.store.path / "hum" / DEAD).touch()  # of a worker that was killed
+    (source / "hum" / "text.wav").write_text("not a sound")
+    with pytest.raises(AudioError):
+        render(source, out=tmp_path / "data", config=small, workers=2, strict=True)
+    assert not list((tmp_path / "data").rglob("*.tmp"))

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from spectro.core.config import SplitConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import ConfigError, DataError
+from spectro.core.errors import ConfigError, DataError, LeakError
 from spectro.core.tables import Clip, Failure, Split
-from spectro.data.splits import assign, leaking_groups, split
+from spectro.data.splits import assign, leaking_groups, require_current, split
 from spectro.data.store import open_store
 from spectro.data.tables import write_tables
 
@@ -231,3 +231,29 @@ def test_official_folds_are_not_asked_for_by_number(tmp_path: Path) -> None:
 def test_a_folder_without_clips_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="spectro render"):
         split(tmp_path)
+
+
+def test_a_split_of_clips_that_are_gone_is_refused() -> None:
+    items = clips_of([(label, 2) for label in range(2) for _ in range(4)])
+    [one] = assign(items, SplitConfig(), "mine")
+    clips = list(items.values())
+    require_current(one, clips, Path("data"))
+    with pytest.raises(DataError, match=r"split 'mine' names 2 of 16 clips that are gone from data .*split again"):
+        require_current(one, clips[2:], Path("data"))
+    [segments] = assign({f"{item}@0000.00": clip for item, clip in items.items()}, SplitConfig(by="segment"), "leaky")
+    require_current(segments, clips, Path("data"))
+    with pytest.raises(DataError, match="names 1 of 16 clips that are gone"):
+        require_current(segments, clips[1:], Path("data"))
+
+
+def test_groups_edited_into_two_subsets_are_refused() -> None:
+    items = clips_of([(label, 2) for label in range(2) for _ in range(4)])
+    [one] = assign(items, SplitConfig(), "mine")
+    groups = {clip.group: subset for item, subset in one.assigned.items() for clip in [items[item]]}
+    first, second = (next(group for group, subset in groups.items() if subset == part) for part in ("train", "test"))
+    joined = [replace(clip, group=first) if clip.group == second else clip for clip in items.values()]
+    with pytest.raises(LeakError, match=rf"split 'mine' has 1 groups in two subsets \('{first}'.*split again"):
+        require_current(one, joined, Path("data"))
+    [leaky] = assign(items, SplitConfig(by="clip", seed=1), "leaky")
+    if leaky.leaky:  # which its name, and every card, tells
+        require_current(leaky, joined, Path("data"))

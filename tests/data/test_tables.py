@@ -73,6 +73,16 @@ def test_rendering_again_keeps_the_edits(data: DataFolder, corpus_csv: Path, sma
     assert {clip.label for clip in DataFolder(data.path).clips} == {"hum", "chirp", "hiss", "pulse"}
 
 
+def test_rows_that_are_missing_are_written_again_with_a_line(
+    data: DataFolder, corpus_csv: Path, small: RenderConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = data.clips_path.read_bytes()
+    data.clips_path.write_bytes(whole[: whole.index(b"\n", len(whole) // 2) + 1])
+    render(corpus_csv, out=data.path, config=small, workers=1)
+    assert data.clips_path.read_bytes() == whole
+    assert "clips.csv lacked" in caplog.text
+
+
 def test_other_labels_in_the_source_are_no_edit(tmp_path: Path, source: Path, small: RenderConfig) -> None:
     table = tmp_path / "list.csv"
     rows = [f"{path},{path.parent.name}" for path in sorted(source.rglob("*.*"))]

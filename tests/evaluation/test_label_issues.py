@@ -76,6 +76,9 @@ def test_issues_are_written_as_a_table(tmp_path: Path) -> None:
     write_label_issues(tmp_path / "issues.csv", issues)
     rows = read_csv(tmp_path / "issues.csv", ("clip", "label", "suggested", "label_probability"))
     assert [row["clip"] for row in rows] == [issue.clip for issue in issues]
+    write_label_issues(tmp_path / "issues.csv", [replace(issues[0], clip="=1+2", label="-1")])
+    row = read_csv(tmp_path / "issues.csv", ("clip", "label"))[0]
+    assert (row["clip"], row["label"]) == ("'=1+2", "-1")
 
 
 def test_what_cannot_be_examined_is_explained(folds: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +92,7 @@ def test_what_cannot_be_examined_is_explained(folds: list[Run], monkeypatch: pyt
     with pytest.raises(DataError, match="at least two known classes"):
         label_issues_of(predictions.select(predictions.truth == 1))
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    with pytest.raises(ConfigError, match=r"pip install 'spectro\[cleanlab\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'spectro-audio\[cleanlab\]'"):
         find_label_issues(folds)
 
 

@@ -12,6 +12,7 @@ from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError
 from spectro.core.tables import Clip, Segment
 from spectro.data import png
+from spectro.data.provenance import Provenance
 from spectro.data.store import picture_path, picture_shape, tags
 from spectro.data.tables import complete, write_tables
 from spectro.experiments.leakage import LeakageGapConfig, leakage_gap, read_leakage, spectrogram_statistics
@@ -43,7 +44,7 @@ def noise_folder(path: Path, config: RenderConfig, *, by_class: float, by_group:
     data.write_config(config)
     clips = {segment.clip.id: segment.clip for segment in segments}
     write_tables(data, tuple(clips.values()))
-    complete(data, config, segments, dict.fromkeys(clips, "none"))
+    complete(data, config, segments, dict.fromkeys(clips, Provenance(stamp="none", decoder="none", warnings=())))
     return data
 
 

@@ -22,7 +22,7 @@ from spectro.data.render import render
 from spectro.data.rerender import rerender
 from spectro.data.splits import split
 from spectro.data.store import open_store
-from spectro.data.tables import complete, read_stamps
+from spectro.data.tables import complete, known_provenance
 from spectro.experiments.grid import grid
 from spectro.experiments.recipes import Recipe
 from spectro.experiments.results import Setting, SweepResult
@@ -136,7 +136,7 @@ def test_a_variant_keeps_the_clips_and_splits_segments_anew(data: Path, two_clas
     segments = less.segments(SPECTROGRAMS)
     assert len(less.clips) == 16
     kept = [segment for segment in segments if "chirp-0-0" not in segment.clip.id]
-    complete(less, SPECTROGRAMS, kept, read_stamps(less.rendered_path(SPECTROGRAMS)))
+    complete(less, SPECTROGRAMS, kept, known_provenance(less.rendered_path(SPECTROGRAMS)))
     split(less.path, config=SplitConfig(by="segment", test=0.25, val=0.25, seed=3), name="leaky")
     longer = RenderConfig(mel=SPECTROGRAMS.mel, segment=SegmentConfig(seconds=2.0))
     rendering = rerender(less.path, longer, split="leaky", workers=1)

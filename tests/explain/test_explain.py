@@ -140,12 +140,14 @@ def test_the_command_writes_a_figure_audio_and_numbers(
         assert image.width > 1200
 
 
-@pytest.mark.parametrize("name", ["test_resnet", *NETWORKS])
-def test_grad_cam_works_on_every_network_or_returns_none(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "head"), [("test_resnet", "multi"), *((name, "auto") for name in ("test_resnet", *NETWORKS))]
+)
+def test_grad_cam_works_on_every_network_or_returns_none(name: str, head: str) -> None:
     torch.manual_seed(0)
-    network = build(ModelConfig(name=name), 3, (64, 87)).eval()
+    network = build(ModelConfig(name=name, head=head), 3, (64, 87)).eval()
     image = np.random.default_rng(0).integers(0, 256, (64, 87), dtype=np.uint8)
-    cells = network.features(torch.zeros(1, 1, 64, 87)).shape[2:].numel()
+    cells = network.maps(torch.zeros(1, 1, 64, 87))[-1].shape[2:].numel()
     cam = grad_cam(network, image, 1)
     if cells == 1:
         assert cam is None

@@ -108,7 +108,9 @@ def test_unusable_files_are_listed_and_the_others_answered(
     (tmp_path / "in" / "text.wav").write_text("not a sound")
     cut = write_audio(tmp_path / "in" / "cut.wav", tone(3.0))
     cut.write_bytes(cut.read_bytes()[:-60_000])
+    (tmp_path / "in" / "notes.txt").touch()
     predicted = spectro.predict(untrained, [tmp_path / "in", good, tmp_path / "gone.wav"])
+    assert [(one.suffix, one.count) for one in predicted.skipped] == [(".txt", 1)]
     assert predicted.clips.ids == (str(good),)
     assert {(Path(failure.path).name, failure.reason) for failure in predicted.failed} == {
         ("short.wav", "too-short"),

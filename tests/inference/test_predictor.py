@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -19,15 +22,29 @@ from spectro.core.config import RenderConfig
 from spectro.core.errors import ConfigError, DataError, RunError
 from spectro.core.runs import Run
 from spectro.core.tables import Failure
+from spectro.data.engines.local import cores
 from spectro.inference import blocks
 from spectro.inference.classifier import Classifier, load_classifier
 from spectro.inference.predict import Answer, Predictor
 from spectro.inference.sources import Source
 from tests.builders import ensemble_card
-from tests.conftest import CLASSES, RATE, texture
+from tests.conftest import CLASSES, RATE, Noise, WriteAudio, texture
 from tests.inference.conftest import MakeRun
 
 Write = Callable[..., Path]
+DIES_AT = """
+import json, os, sys
+sys.path[:] = json.loads(sys.argv[1])
+from spectro.inference import readers
+read = readers.read_recording
+def dying(path, *rest, **settings):
+    if path.name == "DEADLY":
+        os._exit(1)
+    return read(path, *rest, **settings)
+readers.read_recording = dying
+readers.work()
+"""
+"""A worker that dies when it is to read one file."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +81,7 @@ def test_many_calls_answer_like_predict_in_the_order_given(corpus: Path, run: Ru
         assert [answered(result).source for result in results] == [str(file) for file in files]
         assert all(itertools.starmap(same, zip(results, predicted.answers, strict=True)))
     alone = np.array([answered(next(predictor([file]))).probs for file in files])
-    np.testing.assert_allclose(alone, predicted.clips.probs, atol=1e-6)  # in batches of other sizes
+    np.testing.assert_array_equal(alone, predicted.clips.probs)  # whatever else is asked
     assert len(predicted.segments) == 3 * len(files)
 
 
@@ -133,7 +150,7 @@ def test_failures_take_their_place_in_the_stream(tmp_path: Path, predictor: Pred
 def test_the_stream_is_answered_block_by_block_in_bounded_memory(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK", 8)
+    monkeypatch.setattr("spectro.inference.predict.BLOCK", 8)
     taken, waiting = 0, []
 
     def endless() -> Iterator[tuple[np.ndarray, int]]:
@@ -160,6 +177,48 @@ def test_segments_of_many_files_share_a_block(corpus: Path, run: Run, monkeypatc
     monkeypatch.setattr("spectro.inference.predict.classify", counting)
     assert len(list(predictor(files_of(corpus)))) == 24
     assert sizes == [64, 8]
+
+
+def test_workers_give_the_same_answers_in_the_same_order(
+    corpus: Path, tmp_path: Path, write_audio: WriteAudio, predictor: Predictor
+) -> None:
+    long = write_audio(tmp_path / "long.wav", np.tile(texture("hum", 0, 0), 60))  # 180 s: more than one block
+    (tmp_path / "text.wav").write_text("no sound")
+    samples = (texture("pulse", 1, 0), RATE)
+    sources: list[Source] = [long, *files_of(corpus)[:5], samples, tmp_path / "text.wav", tmp_path / "gone.wav"]
+    here, there = list(predictor(sources)), list(predictor(sources, workers=2))
+    assert [type(result) for result in there] == [Answer] * 7 + [Failure] * 2
+    assert all(itertools.starmap(same, zip(here[:7], there[:7], strict=True)))
+    assert here[7:] == there[7:]
+    assert answered(there[0]).duration == pytest.approx(180)
+
+
+def test_a_worker_that_dies_costs_one_recording(corpus: Path, predictor: Predictor) -> None:
+    files = files_of(corpus)[:4]
+    deadly = files[1].name
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def noting(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **settings))
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spectro.inference.readers.subprocess.Popen", noting)
+        patch.setattr("spectro.inference.readers.WORKER", DIES_AT.replace("DEADLY", deadly))
+        results = list(predictor(files * 2, workers=2))
+    reasons = [result.reason if isinstance(result, Failure) else "" for result in results]
+    assert set(reasons) == {"", "crashed"}
+    assert [file.name == deadly for file in files * 2] == [reason == "crashed" for reason in reasons]
+    assert all(process.poll() is not None for process in started)
+
+
+def test_workers_end_when_the_answers_are_not_wanted(corpus: Path, predictor: Predictor) -> None:
+    before = threading.active_count()
+    answers = predictor.results(itertools.cycle(files_of(corpus)), workers=2)
+    assert isinstance(next(answers).outcome, Answer)
+    answers.close()
+    assert threading.active_count() <= before + cores()  # the threads of torch stay
 
 
 @pytest.mark.parametrize(
@@ -249,3 +308,25 @@ def test_a_model_in_two_nested_ensembles_is_loaded_once(
     inner.write_card(replace(inner.card, members=(replace(inner.card.members[0], path="../outer"),)))
     with pytest.raises(RunError, match="member of itself"):
         Predictor.load(outer, "cpu")
+
+
+def test_what_is_odd_about_a_recording_comes_with_its_answer(
+    tmp_path: Path, write_audio: WriteAudio, noise: Noise, predictor: Predictor
+) -> None:
+    samples = noise(2.0)
+    path = write_audio(tmp_path / "wires.wav", np.stack([samples, -samples], axis=1))
+    plain_path = write_audio(tmp_path / "plain.wav", samples)
+    plain, odd, opened = predictor([plain_path, path, io.BytesIO(path.read_bytes())])
+    assert answered(plain).warnings == ()
+    for result, name in ((odd, str(path)), (opened, "sound 3")):
+        [warning] = answered(result).warnings
+        assert (warning.reason, warning.message.split(" has ")[0]) == ("channels-cancel", name)
+        assert answered(result).to_dict()["warnings"] == [warning.to_dict()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes a pipe")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, predictor: Predictor) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    [result] = predictor([tmp_path / "pipe.wav"])
+    assert isinstance(result, Failure)
+    assert (result.reason, "not a file" in result.message) == ("unreadable", True)

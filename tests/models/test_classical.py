@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 import zipfile
 from pathlib import Path
@@ -73,3 +75,17 @@ def test_a_compressed_file_is_not_unpacked_into_memory(whole: bytes, tmp_path: P
         for name, content in (contents | {"more": bytes(10_000_000)}).items():
             bomb.writestr(name, content)
     assert "compressed" in refused(tmp_path / "bomb.skops")
+
+
+def test_one_array_that_is_named_many_times_is_not_loaded_as_often(whole: bytes, tmp_path: Path) -> None:
+    path, array = tmp_path / "model.skops", io.BytesIO()
+    np.save(array, np.zeros(100_000))
+    with zipfile.ZipFile(io.BytesIO(whole)) as plain, zipfile.ZipFile(path, "w") as bomb:
+        contents = {item.filename: plain.read(item) for item in plain.infolist()}
+        schema = json.loads(contents.pop("schema.json"))
+        node = {"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNode", "type": "numpy"}
+        nodes = [{**node, "file": "zeros.npy", "__id__": number} for number in range(1000)]
+        schema["more"] = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode", "content": nodes}
+        for name, content in {**contents, "zeros.npy": array.getvalue(), "schema.json": json.dumps(schema)}.items():
+            bomb.writestr(name, content)
+    assert "too many times" in refused(path)

@@ -130,7 +130,7 @@ def test_unknown_names_are_one_line_with_a_guess() -> None:
         (ModelConfig(name="test_resnet", head="linaer"), "unknown head 'linaer'; did you mean 'linear'"),
         (ModelConfig(name="cnn5", head="gemm"), "unknown head 'gemm'; did you mean 'gem'"),
         (ModelConfig(name="cnn5", in_chans=3), "'cnn5' takes inputs with one channel"),
-        (ModelConfig(name="test_vit"), "'test_vit' gives tokens, not one feature map"),
+        (ModelConfig(name="csatv2"), "'csatv2' takes no grey images; set in_chans to 3"),
     ):
         with pytest.raises(ConfigError, match=message) as caught:
             build(config, CLASSES, (64, 96))

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.files import read_csv
 
-QUICK = FinetuneConfig(frozen_epochs=2, epochs=2, batch_size=8, device="cpu")
+QUICK = FinetuneConfig(frozen_epochs=2, epochs=2, batch_size=8, freeze_bn=False, baseline=False, device="cpu")
 TINY = ModelConfig(name="test_resnet", dropout=0.1)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 
+from spectro.core.data_folder import DataFolder
 from spectro.core.errors import RunError, StorageError
 from spectro.core.files import read_payload, write_payload
 from spectro.core.runs import Run
@@ -167,7 +168,17 @@ def test_a_checkpoint_of_another_run_or_other_weights_is_refused(unfinished: Pat
     run = shutil.copytree(unfinished, tmp_path / "run")
     (run / "job.json").unlink()
     with pytest.raises(RunError, match=r"no job\.json"):
-        resume(run, data)
+        finetune(data, out=run, model=TINY, config=dataclasses.replace(QUICK, seed=1), weights="none")
+
+
+def test_a_training_does_not_resume_with_other_labels(unfinished: Path, data: Path, tmp_path: Path) -> None:
+    run, edited = shutil.copytree(unfinished, tmp_path / "run"), shutil.copytree(data, tmp_path / "data")
+    clips = DataFolder(edited).clips
+    first, other = clips[0], next(clip for clip in clips if clip.label != clips[0].label)
+    changed = (dataclasses.replace(first, label=other.label), *clips[1:])
+    DataFolder(edited).write_clips(changed)
+    with pytest.raises(RunError, match="labels were edited"):
+        resume(run, edited)
 
 
 def read_basis(run: Path) -> dict[str, str]:

@@ -19,8 +19,10 @@ from spectro.core.config import ClassicalConfig
 from spectro.core.errors import BusyError, RunError, StorageError, WeightsError
 from spectro.core.files import read_document, write_document
 from spectro.core.runs import Run
+from spectro.training.checkpoint import Basis, save_checkpoint
 from spectro.training.finetune import finetune
 from spectro.training.jobs import JOB_VERSION, Job, claim
+from spectro.training.progress import Progress
 from spectro.training.train_classical import train_classical
 from tests.builders import ensemble_card, make_run
 from tests.training.shared import QUICK, TINY, differing, history
@@ -283,3 +285,24 @@ def test_all_files_of_a_run_get_what_the_umask_allows(data: Path, tmp_path: Path
     for run in runs:
         wrong = {path.name: oct(path.stat().st_mode & 0o777) for path in run.path.iterdir()}
         assert set(wrong.values()) == {oct(0o666 & ~umask)}, wrong
+
+
+def other_settings(path: Path) -> None:
+    write_document(path, "job", JOB_VERSION, Job(method="svm").to_dict())
+
+
+@pytest.mark.parametrize("damage", [cut, empty, zero, flip, Path.unlink, other_settings])
+def test_a_damaged_or_foreign_job_is_made_again_from_the_checkpoint(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run, job = Run(tmp_path / "run"), Job(method="knn")
+    with claim(run, job):
+        save_checkpoint(run, Progress(), 0.0, Basis(job=job.config_id()))
+    damage(run.path / "job.json")
+    if damage is not other_settings:
+        with pytest.raises(RunError, match=r"remove|choose another --out"), claim(run, Job(method="bayes")):
+            pass
+    with claim(run, job) as finished:
+        assert not finished
+    assert job_of(run.path) == job
+    assert "job.json was not of the training" in caplog.text

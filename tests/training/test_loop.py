@@ -17,11 +17,12 @@ from spectro.core.errors import RunError
 from spectro.core.runs import Run
 from spectro.inference.batches import Batches, to_input
 from spectro.models import build
-from spectro.training import loop, save
+from spectro.training import loop, save, task
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import set_up
 from spectro.training.finetune import finetune
-from spectro.training.loop import Stage, Task, fit
+from spectro.training.loop import fit
+from spectro.training.task import Stage, Task
 from tests.training.shared import QUICK, TINY
 
 CPU = torch.device("cpu")
@@ -87,7 +88,7 @@ def test_training_leaves_the_random_numbers_of_the_program_alone(data: Path, tmp
 def test_a_loss_that_is_no_number_ends_with_one_clear_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_backward", lambda *_: (float("nan"), torch.zeros(1, 4)))
+    monkeypatch.setattr(loop, "_backward", lambda *_: ([(torch.tensor(torch.nan), 1.0)], torch.zeros(1, 4)))
     with pytest.raises(RunError, match=r"the loss became nan in epoch 1 of stage 'frozen'"):
         finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
 
@@ -96,7 +97,7 @@ def test_a_loss_that_is_no_number_ends_with_one_clear_line(
 def test_outputs_that_are_no_numbers_end_with_one_clear_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    monkeypatch.setattr(loop, "predict_logits", lambda _, __, items: np.full((len(items), 4), value, np.float32))
+    monkeypatch.setattr(task, "predict_logits", lambda _, __, items: np.full((len(items), 4), value, np.float32))
     with pytest.raises(RunError, match=r"outputs are not numbers after epoch 1 of stage 'frozen'") as stopped:
         finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none")
     assert "\n" not in str(stopped.value)
@@ -132,7 +133,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_reported(
 ) -> None:
     backward = loop._backward
 
-    def small_memory(training: loop._Training, *args: Any) -> tuple[float, Tensor]:
+    def small_memory(training: loop._Training, *args: Any) -> tuple[loop.Losses, Tensor]:
         if training.micro > 2:
             raise torch.OutOfMemoryError("no room")
         return backward(training, *args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def remember(data: Path, **settings: Any) -> SimpleNamespace:
         arguments.update(settings)
-        return SimpleNamespace(path=settings["out"])
+        return SimpleNamespace(path=settings["out"], card=SimpleNamespace(history=None))
 
     monkeypatch.setattr("spectro.finetune", remember, raising=False)
     return arguments
@@ -48,17 +49,18 @@ def run_cli(*arguments: object) -> int:
 
 
 def test_presets_differ_from_the_defaults_as_documented() -> None:
-    assert preset("standard") == FinetuneConfig()
-    assert preset("quick") == FinetuneConfig(frozen_epochs=20, epochs=0)
-    assert preset("thorough") == FinetuneConfig(frozen_epochs=80, views=4, epochs=24)
+    assert preset("standard") == (ModelConfig(), FinetuneConfig())
+    assert preset("quick") == (ModelConfig(head="multi"), FinetuneConfig(epochs=0))
+    assert preset("thorough") == (ModelConfig(), FinetuneConfig(frozen_epochs=80, views=4, epochs=24))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_sets_its_fields_and_options_override_it(name: str, given: dict[str, Any]) -> None:
     run_cli("finetune", "data", "--preset", name)
-    assert given["config"] == preset(name)
+    model, config = preset(name)
+    assert (given["model"], given["config"]) == (model, config)
     run_cli("finetune", "data", "--preset", name, "--frozen-epochs", 30, "--lr", 0.002)  # 30 is also the default
-    assert given["config"] == FinetuneConfig.from_dict({**PRESETS[name], "frozen_epochs": 30, "lr": 0.002})
+    assert given["config"] == dataclasses.replace(config, frozen_epochs=30, lr=0.002)
 
 
 def test_an_unknown_preset_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +83,7 @@ def test_settings_of_a_run_yield_to_preset_and_options(run: Run, given: dict[str
     assert (given["model"], given["config"], given["split"]) == (MODEL, CONFIG, "official")
     run_cli("finetune", "data", "--from", run.path, "--preset", "quick", "--head", "linear", "--no-compile")
     assert given["model"] == ModelConfig(name="resnet18", head="linear", in_chans=3)
-    assert given["config"] == FinetuneConfig.from_dict({"lr": 0.01, **PRESETS["quick"]})
+    assert given["config"] == FinetuneConfig(frozen_epochs=7, epochs=0, lr=0.01)
 
 
 def test_seeds_train_a_run_each_and_sum_them_up(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from spectro.core.config import FinetuneConfig, ModelConfig
 from spectro.core.errors import ConfigError
 from spectro.core.files import read_csv
 from spectro.training.finetune import finetune
-from spectro.training.stages import resolve_epochs
+from spectro.training.stages import resolve_settings
 from tests.training.shared import QUICK, TINY
 
 
@@ -25,7 +25,8 @@ from tests.training.shared import QUICK, TINY
         {"balance": "none"}, {"balance": "sampler"}, {"balance": "focal"}, {"mixup": 0.4}, {"cutmix": 0.0},
         {"ema_decay": 0.9}, {"lr_schedule": "plateau", "patience": 1}, {"lr_schedule": "constant"},
         {"freeze_bn": True}, {"unfreeze": 1}, {"layer_decay": 0.7}, {"augment": "none"}, {"frozen_epochs": 0},
-        {"grad_clip": 0.0}, {"unfreeze": 1, "cache_finetune": True, "views": 2, "layer_decay": 0.7},
+        {"grad_clip": 0.0}, {"precision": "bf16"},
+        {"unfreeze": 1, "cache_finetune": True, "views": 2, "layer_decay": 0.7},
     ],
 )  # fmt: skip
 @pytest.mark.slow
@@ -33,7 +34,7 @@ def test_every_setting_trains(data: Path, tmp_path: Path, change: dict[str, Any]
     config = dataclasses.replace(QUICK, **{"frozen_epochs": 1, "epochs": 1, **change})
     run = finetune(data, out=tmp_path / "run", model=TINY, config=config, weights="none")
     assert np.isfinite(run.predictions("test").probs).all()
-    assert run.card.training == config
+    assert run.card.training == resolve_settings(TINY, config, 1)
 
 
 def test_unfreezing_the_last_stage_leaves_the_first_as_it_was(data: Path, tmp_path: Path) -> None:
@@ -47,8 +48,8 @@ def test_unfreezing_the_last_stage_leaves_the_first_as_it_was(data: Path, tmp_pa
     assert not any(name.startswith(("backbone.model.conv1", "backbone.model.layer1")) for name in changed)
 
 
-@pytest.mark.parametrize("freeze_bn", [False, True])
-def test_cached_inputs_train_like_the_frozen_stages(data: Path, tmp_path: Path, freeze_bn: bool) -> None:
+@pytest.mark.parametrize(("freeze_bn", "head"), [(False, "linear"), (True, "linear"), (True, "multi")])
+def test_cached_inputs_train_like_the_frozen_stages(data: Path, tmp_path: Path, freeze_bn: bool, head: str) -> None:
     config = dataclasses.replace(
         QUICK, epochs=3, unfreeze=2, augment="none", mixup=0.0, cutmix=0.0, freeze_bn=freeze_bn
     )
@@ -56,7 +57,7 @@ def test_cached_inputs_train_like_the_frozen_stages(data: Path, tmp_path: Path, 
         finetune(
             data,
             out=tmp_path / str(wanted),
-            model=dataclasses.replace(TINY, dropout=0.0),
+            model=dataclasses.replace(TINY, dropout=0.0, head=head),
             config=dataclasses.replace(config, cache_finetune=wanted),
             weights="none",
         )
@@ -74,13 +75,16 @@ def test_caching_without_frozen_stages_is_refused() -> None:
 
 
 def test_epochs_depend_on_the_model_where_none_are_given(data: Path, tmp_path: Path) -> None:
-    assert resolve_epochs(TINY, FinetuneConfig()).epochs == 10
-    assert resolve_epochs(ModelConfig(name="cnn5"), FinetuneConfig()).epochs == 30
-    assert resolve_epochs(TINY, FinetuneConfig(epochs=0)).epochs == 0
-    assert resolve_epochs(ModelConfig(name="cnn5"), FinetuneConfig(epochs=7)).epochs == 7
-    config = dataclasses.replace(QUICK, epochs=None)
+    many, few, own = 10**6, 50, ModelConfig(name="cnn5")
+    assert resolve_settings(TINY, FinetuneConfig(), many).epochs == 10
+    assert resolve_settings(own, FinetuneConfig(), many).epochs == 30
+    assert resolve_settings(TINY, FinetuneConfig(epochs=0), few).epochs == 0
+    assert resolve_settings(own, FinetuneConfig(epochs=7), few).epochs == 7
+    assert resolve_settings(ModelConfig(head="multi"), FinetuneConfig(), few).freeze_bn
+    assert resolve_settings(TINY, FinetuneConfig(min_steps=1000, batch_size=16), few).epochs == 250  # of 4 steps
+    config = dataclasses.replace(QUICK, epochs=None, min_steps=0)
     run = finetune(data, out=tmp_path / "run", model=TINY, config=config, weights="none")
-    assert run.card.training == dataclasses.replace(config, epochs=10)
+    assert run.card.training == dataclasses.replace(config, epochs=10, freeze_bn=False)
     same = finetune(data, out=run.path, model=TINY, config=dataclasses.replace(config, epochs=10), weights="none")
     assert same.path == run.path
 

@@ -152,5 +152,5 @@ def test_mistakes_are_named(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match=r"pip install 'spectro\[classical\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'spectro-audio\[classical\]'"):
         train_classical(data, out=tmp_path / "run", model="xgboost")

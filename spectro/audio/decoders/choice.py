@@ -16,6 +16,7 @@ from spectro.audio.containers.layout import Layout, joined
 from spectro.audio.decoders import ffmpeg, libsndfile
 from spectro.audio.decoders.stream import Refused, Stream
 from spectro.audio.info import remembered
+from spectro.core.distribution import install_command
 from spectro.core.errors import AudioError
 
 HEAD = 4096
@@ -130,7 +131,7 @@ def _needs_av(path: Path, contents: Contents, cause: str) -> AudioError:
     if format_.libsndfile and not contents.layout.needs:
         return _unreadable(path, contents, cause)
     name = contents.layout.needs or format_.name
-    ways = f"pip install 'spectro[av]', or convert it: ffmpeg -i '{path.name}' '{path.stem}.flac'"
+    ways = f"{install_command('av')}, or convert it: ffmpeg -i '{path.name}' '{path.stem}.flac'"
     return AudioError("needs-av", f"{path} is {name}, which takes PyAV to decode: {ways}")
 
 

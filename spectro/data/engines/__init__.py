@@ -23,7 +23,7 @@ class Failed:
     """A task that could not be done; the others go on."""
 
     reason: str
-    """One of AudioError's reasons, or `crashed` where the task killed its process."""
+    """One of AudioError's reasons; `memory` where it did not suffice; `crashed` where the task killed its process."""
     message: str
     """What is wrong and what to do about it, in one line."""
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, TypeVar, get_type_hints
@@ -23,8 +23,11 @@ Task = TypeVar("Task")
 Value = TypeVar("Value")
 Item = TypeVar("Item")
 
+NO_MEMORY = Failed("memory", "it takes more memory than a worker may have; cut it into shorter files, or leave it out")
 CRASHED = Failed("crashed", "the process that worked on it died (no memory left, or a fault in a decoder)")
 WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from spectro.data.engines.local import work; work()"
+LEAST_MEMORY = 4 << 30
+"""Bytes that every worker may take; its share of the machine's memory, if that is more."""
 ENVIRONMENT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),  # one process, one core
     **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # otherwise glibc returns the
@@ -41,7 +44,7 @@ def cores() -> int:
 
 def run(
     function: Callable[[Shared, Task], Value], shared: Shared, tasks: Sequence[Task], *, workers: int = 0
-) -> Iterator[tuple[Task, Done[Value] | Failed]]:
+) -> Generator[tuple[Task, Done[Value] | Failed]]:
     """Yield each task with the outcome of `function(shared, task)`, in the order in which they finish.
 
     Workers are fresh interpreters, not forks, and do not import the caller's script: this is safe beside threads and
@@ -62,7 +65,7 @@ def run(
     Yields
     ------
     task, outcome
-        `Failed` where `function` raised AudioError or the task killed its worker; `Done` otherwise.
+        `Failed` where `function` raised AudioError, ran out of memory or killed its worker; `Done` otherwise.
 
     Raises
     ------
@@ -76,7 +79,12 @@ def run(
         for task in tasks:
             yield task, _attempt(function, shared, task)
         return
-    hello = {"module": function.__module__, "function": function.__name__, "shared": _to_json(shared)}
+    hello = {
+        "module": function.__module__,
+        "function": function.__name__,
+        "shared": _to_json(shared),
+        "memory": max(LEAST_MEMORY, physical_memory() // count),
+    }
     returned = get_type_hints(function).get("return")
     pool = _Pool(json.dumps(hello), tasks)
     try:
@@ -108,6 +116,7 @@ def work() -> None:
     hints = list(get_type_hints(function).values())
     shared_hint, task_hint = hints[:2] if len(hints) >= 2 else (None, None)
     shared = _from_json(shared_hint, hello["shared"])
+    limit_memory(hello["memory"])
     silence = os.open(os.devnull, os.O_WRONLY)  # decoders print on both outputs; errors travel among the answers
     os.dup2(silence, 1)
     os.dup2(silence, 2)
@@ -208,6 +217,32 @@ def _attempt(function: Callable[[Shared, Task], Value], shared: Shared, task: Ta
         return Done(function(shared, task))
     except errors.AudioError as error:
         return Failed(error.reason, str(error))
+    except MemoryError:
+        return NO_MEMORY
+
+
+def physical_memory() -> int:
+    """Return the memory of this machine in bytes, 0 where that is not known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def limit_memory(size: int) -> None:
+    """Let this process take `size` bytes beyond what it holds, so that one absurd file cannot take them all.
+
+    Only Linux keeps such a limit, and tells what a process holds.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm", encoding="ascii") as file:
+        most = int(file.read().split()[0]) * resource.getpagesize() + size
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if most < min(limit for limit in (soft, hard, sys.maxsize) if limit != resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def _answer(function: Callable[[Any, Any], object], shared: object, task: object) -> dict[str, Any]:

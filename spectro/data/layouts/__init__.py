@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
 from spectro.core.paths import require_inside
 from spectro.core.registry import Registry
 from spectro.core.tables import Clip
+from spectro.data.audio_files import Skipped, describe_skipped, is_hidden
+
+__all__ = ["LAYOUTS", "Layout", "Scan", "Skipped", "describe_skipped", "scan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,8 @@ class Scan:
     """All clips, in order of id, present or not: a missing file is reported when it is needed."""
     layout: str
     """Name of the layout that read it."""
+    skipped: tuple[Skipped, ...] = ()
+    """What is in the source and is no clip, counted; `describe_skipped` turns it into a line."""
 
 
 Layout = Callable[[Path], Scan]
@@ -56,10 +62,13 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
     if not source.exists():
         raise DataError(f"there is no {source}; give a folder with one folder per class, or a CSV file")
     if layout == "auto":
+        if source.is_file() and source.suffix.lower() in SUFFIXES:
+            raise DataError(f"{source} is one sound; give a folder with one folder per class, or a CSV file")
         layout = "folder" if source.is_dir() else "csv"
-    listing = LAYOUTS[layout](source)
+    listing = _without_hidden(LAYOUTS[layout](source))
     if not listing.clips:
-        raise DataError(f"{source} lists no clips")
+        left_out = describe_skipped(listing.skipped)
+        raise DataError(f"{source} lists no clips" + (f" ({left_out})" if left_out else ""))
     seen: set[str] = set()
     for clip in listing.clips:
         require_inside(clip.id, source)
@@ -71,6 +80,17 @@ def scan(source: Path | str, layout: str = "auto") -> Scan:
         if not clip.id.isascii() and clip.id.encode(errors="replace").decode() != clip.id:
             raise DataError(f"the name of {clip.id!a} in {listing.root} is not UTF-8 text; rename it")
     return listing
+
+
+def _without_hidden(listing: Scan) -> Scan:
+    """Leave out the hidden files that a table lists, as a table made with `find` on a Mac's disk does."""
+    kept = tuple(clip for clip in listing.clips if not is_hidden(Path(clip.id).name))
+    if len(kept) == len(listing.clips):
+        return listing
+    if any(one.reason == "hidden" for one in listing.skipped):  # it looked into the folder too, and counted them there
+        return replace(listing, clips=kept)
+    hidden = Skipped(suffix="", count=len(listing.clips) - len(kept), reason="hidden")
+    return replace(listing, clips=kept, skipped=(*listing.skipped, hidden))
 
 
 for _module in iter_modules(__path__):  # a new file in this folder is a new layout; nothing else needs to know it

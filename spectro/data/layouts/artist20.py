@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
+from spectro.data.audio_files import list_audio
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
@@ -38,10 +38,11 @@ def scan(source: Path) -> Scan:
         the folder has no `mp3s-32k`, or a song is elsewhere than in an artist's album.
     """
     root = locate(source, ("mp3s-32k", "artist20/mp3s-32k"), "artist20").resolve()
+    files = list_audio(root)
     clips = []
-    for path in sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES):
-        parts = path.relative_to(root).parts
+    for name in files.names:
+        parts = name.split("/")
         if len(parts) != 3:
-            raise DataError(f"{path} is not in <artist>/<album>/ below {root}; unpack the archive again")
-        clips.append(Clip(id="/".join(parts), label=parts[0], group="/".join(parts[:2])))
-    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="artist20")
+            raise DataError(f"{root / name} is not in <artist>/<album>/ below {root}; unpack the archive again")
+        clips.append(Clip(id=name, label=parts[0], group="/".join(parts[:2])))
+    return Scan(root=root, clips=tuple(clips), layout="artist20", skipped=files.skipped())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from spectro.audio.decode import SUFFIXES
 from spectro.core.errors import DataError
-from spectro.core.files import read_csv
 from spectro.core.paths import join_inside
 from spectro.core.tables import Clip
+from spectro.data.audio_files import NamesOnDisk, list_audio
 from spectro.data.layouts import LAYOUTS, Scan
+from spectro.data.spreadsheet import read_spreadsheet
 
 SPLITS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val", "test": "test"}
 
@@ -31,22 +31,29 @@ def scan(source: Path) -> Scan:
         raise DataError(f"{source} is not a folder; give the folder with `metadata.csv`, or with `train` and `test`")
     top = root / "data" if (root / "data").is_dir() else root
     parts = [(top / name, fold) for name, fold in SPLITS.items() if (top / name).is_dir()]
-    clips = [clip for folder, fold in parts or [(top, "")] for clip in _part(root, folder, fold)]
+    files = list_audio(root)
+    clips = [clip for folder, fold in parts or [(top, "")] for clip in _part(root, folder, fold, files.names)]
     if not clips:
         raise DataError(f"{source} has neither metadata.csv nor class folders with audio files")
-    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="audiofolder")
+    skipped = files.skipped(clip.id for clip in clips)
+    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="audiofolder", skipped=skipped)
 
 
-def _part(root: Path, folder: Path, fold: str) -> Iterator[Clip]:
+def _part(root: Path, folder: Path, fold: str, names: Sequence[str]) -> Iterator[Clip]:
+    """Yield the clips of one split, from its table or from `names`, all audio files below the root."""
     table = folder / "metadata.csv"
     if table.exists():
-        for row in read_csv(table, ("file_name", "label")):
-            clip = join_inside(folder, row["file_name"], table).relative_to(root).as_posix()
+        spelled = NamesOnDisk()
+        for _, row in read_spreadsheet(table, ("file_name", "label")):
+            file = spelled(str(join_inside(folder, row["file_name"], table)))
+            clip = Path(file).relative_to(root).as_posix()
             yield Clip(id=clip, label=row["label"], group=row.get("group") or clip, fold=fold)
         return
-    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES):
-        inner = path.relative_to(folder).parts
-        if len(inner) < 2:
-            raise DataError(f"{path} is outside a class folder, and there is no {table}")
-        clip = path.relative_to(root).as_posix()
-        yield Clip(id=clip, label=inner[0], group=clip, fold=fold)
+    above = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    for name in names:
+        if not name.startswith(above):
+            continue
+        label, inside, _ = name.removeprefix(above).partition("/")
+        if not inside:
+            raise DataError(f"{root / name} is outside a class folder, and there is no {table}")
+        yield Clip(id=name, label=label, group=name, fold=fold)

@@ -12,10 +12,11 @@ from pathlib import Path
 from spectro.core.files import read_csv
 from spectro.core.paths import require_inside
 from spectro.core.tables import Clip
+from spectro.data.audio_files import list_audio
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
-NAME = re.compile(r"(?P<fold>[1-5])-(?P<recording>\d+)-[A-Z](-\d+)?\.(ogg|wav)")
+NAME = re.compile(r"0\d\d - (?P<label>[^/]+)/(?P<fold>[1-5])-(?P<recording>\d+)-[A-Z](-\d+)?\.\w+")
 CITATION = "K. J. Piczak, ESC: dataset for environmental sound classification, ACM Multimedia 2015"
 HOME = "https://github.com/karolpiczak/ESC-50"
 GET = "download and unpack the archive of its home page, and give the folder with `audio` and `meta`"
@@ -61,16 +62,16 @@ def esc10(source: Path) -> Scan:
     DataError
         the folder is neither.
     """
-    folders = sorted(folder for folder in source.glob("0?? - *") if folder.is_dir())
-    if not folders:
+    if not any(folder.is_dir() for folder in source.glob("0?? - *")):
         return _from_table(source, "esc10")
-    clips = []
-    for path in sorted(file for folder in folders for file in folder.iterdir()):
-        if name := NAME.fullmatch(path.name):
-            label = path.parent.name.partition(" - ")[2].lower().replace(" ", "_")
-            clip = path.relative_to(source).as_posix()
-            clips.append(Clip(id=clip, label=label, group=name["recording"], fold=name["fold"]))
-    return Scan(root=source.resolve(), clips=tuple(clips), layout="esc10")
+    files = list_audio(source.resolve())
+    clips = tuple(
+        Clip(id=match[0], label=match["label"].lower().replace(" ", "_"), group=match["recording"], fold=match["fold"])
+        for match in map(NAME.fullmatch, files.names)
+        if match
+    )
+    skipped = files.skipped(clip.id for clip in clips)
+    return Scan(root=source.resolve(), clips=clips, layout="esc10", skipped=skipped)
 
 
 def _from_table(source: Path, dataset: str) -> Scan:
@@ -86,4 +87,5 @@ def _from_table(source: Path, dataset: str) -> Scan:
         if dataset == "esc50" or row["esc10"].lower() == "true"
     ]
     root = table.parent.parent.resolve()
-    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout=dataset)
+    skipped = list_audio(root, "audio").skipped(clip.id for clip in clips)
+    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout=dataset, skipped=skipped)

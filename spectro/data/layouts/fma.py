@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
+from spectro.data.audio_files import list_audio
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
@@ -73,7 +74,12 @@ def scan(source: Path, subset: str) -> Scan:
                 fold=FOLDS.get(row[column["split"]], ""),
             )
         )
-    return Scan(root=root, clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout=f"fma-{subset}")
+    return Scan(
+        root=root,
+        clips=tuple(sorted(clips, key=lambda clip: clip.id)),
+        layout=f"fma-{subset}",
+        skipped=list_audio(root).skipped(clip.id for clip in clips),
+    )
 
 
 def _read_tracks(table: Path) -> tuple[list[tuple[str, str]], list[list[str]]]:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from spectro.core.errors import DataError
 from spectro.core.tables import Clip
+from spectro.data.audio_files import list_audio
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
-NAME = re.compile(rf"({'|'.join(GENRES)})\.(\d{{5}})\.(wav|au)", re.IGNORECASE)
+NAME = re.compile(rf"({'|'.join(GENRES)})\.\d{{5}}", re.IGNORECASE)
 
 FILTERED = {
     "train": {
@@ -132,7 +133,7 @@ DATASETS.add("gtzan")(
 
 @LAYOUTS.add("gtzan")
 def scan(source: Path) -> Scan:
-    """Read `<genre>/<genre>.<number>.wav` or `.au`; a group is a recording, the folds are the fault-filtered split.
+    """Read `<genre>/<genre>.<number>.<suffix>`; a group is a recording, the folds are the fault-filtered split.
 
     Raises
     ------
@@ -150,15 +151,13 @@ def scan(source: Path) -> Scan:
         name = next((group_of[member] for member in members if member in group_of), members[0])
         group_of |= dict.fromkeys(members, name)
     clips: dict[str, Clip] = {}
-    for path in sorted(file for genre in GENRES for file in root.glob(f"{genre}/*")):
-        if not NAME.fullmatch(path.name):
+    files = list_audio(root)
+    for name in files.names:
+        genre, stem = str(Path(name).parent), Path(name).stem
+        if genre not in GENRES or not NAME.fullmatch(stem):
             continue
-        if path.stem in clips:
-            raise DataError(f"{path.parent} has {path.stem} twice, as .au and .wav; keep one of them")
-        clips[path.stem] = Clip(
-            id=path.relative_to(root).as_posix(),
-            label=path.parent.name,
-            group=group_of.get(path.stem, path.stem),
-            fold=FOLD_OF.get(path.stem, ""),
-        )
-    return Scan(root=root, clips=tuple(clips.values()), layout="gtzan")
+        if stem in clips:
+            raise DataError(f"{root / genre} has {stem} twice, as {clips[stem].id} and {name}; keep one of them")
+        clips[stem] = Clip(id=name, label=genre, group=group_of.get(stem, stem), fold=FOLD_OF.get(stem, ""))
+    skipped = files.skipped(clip.id for clip in clips.values())
+    return Scan(root=root, clips=tuple(clips.values()), layout="gtzan", skipped=skipped)

@@ -10,6 +10,7 @@ from pathlib import Path
 from spectro.core.files import read_csv
 from spectro.core.paths import require_inside
 from spectro.core.tables import Clip
+from spectro.data.audio_files import list_audio
 from spectro.data.datasets import DATASETS, DatasetInfo, locate
 from spectro.data.layouts import LAYOUTS, Scan
 
@@ -56,4 +57,6 @@ def scan(source: Path) -> Scan:
         )
         for row in read_csv(table, ("slice_file_name", "fsID", "fold", "class"))
     ]
-    return Scan(root=root.resolve(), clips=tuple(sorted(clips, key=lambda clip: clip.id)), layout="urbansound8k")
+    skipped = list_audio(root.resolve(), folder.rstrip("/")).skipped(clip.id for clip in clips)
+    clips.sort(key=lambda clip: clip.id)
+    return Scan(root=root.resolve(), clips=tuple(clips), layout="urbansound8k", skipped=skipped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,6 +55,10 @@ def die(settings: Settings, task: Number) -> Number:
     return task
 
 
+def hoard(shared: int, task: int) -> int:
+    return len(bytearray(shared)) if task == 3 else 0
+
+
 NUMBERS = [Number(n=n) for n in range(12)]
 
 
@@ -89,6 +94,20 @@ def test_a_crash_fails_its_task_only() -> None:
     assert sorted(failed) == [2, 7]
     assert {outcome.reason for outcome in failed.values()} == {"crashed"}
     assert len(outcomes) == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the limit")
+def test_a_task_without_enough_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LEAST_MEMORY", 1 << 30)
+    monkeypatch.setattr(engine, "physical_memory", lambda: 0)
+    outcomes = dict(engine.run(hoard, 1 << 31, range(6), workers=2))
+    assert outcomes == {**dict.fromkeys(range(6), Done(0)), 3: engine.NO_MEMORY}
+    outcomes = dict(engine.run(hoard, 1 << 28, range(6), workers=2))
+    assert outcomes[3] == Done(1 << 28)
+
+
+def test_running_out_of_memory_here_fails_the_task_too() -> None:
+    assert dict(engine.run(hoard, 1 << 62, range(4), workers=1))[3] == engine.NO_MEMORY
 
 
 def test_stopping_early_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

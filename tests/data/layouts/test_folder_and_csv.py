@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from spectro.core.errors import ConfigError, DataError
-from spectro.data.layouts import scan
+from spectro.data.layouts import describe_skipped, scan
 
 Touch = Callable[..., Path]
 Table = Callable[..., Path]
+Form = Literal["NFC", "NFD"]
 
 
 @pytest.fixture
@@ -48,6 +52,7 @@ def test_a_folder_per_class_nested_upper_case_and_any_name(touch: Touch) -> None
         ("日本/c.Ogg", "日本"),
     ]
     assert all(clip.group == clip.id for clip in listing.clips)
+    assert describe_skipped(listing.skipped) == "left out: 1 x .jpg, 3 hidden"
 
 
 def test_a_csv_gives_labels_groups_and_folds(table: Table, tmp_path: Path) -> None:
@@ -70,8 +75,39 @@ def test_absolute_paths_have_their_common_folder_as_root(table: Table, tmp_path:
     assert [clip.id for clip in listing.clips] == ["a/1.wav", "b/2.wav"]
 
 
-def test_a_csv_from_windows_works(table: Table) -> None:
-    assert [c.id for c in scan(table("\ufeffpath,label\r\nrock\\a.wav,rock\r\n")).clips] == ["rock/a.wav"]
+def test_a_csv_from_a_spreadsheet_on_windows(touch: Touch, tmp_path: Path) -> None:
+    touch("rock/a.wav", "jazz/a.wav")
+    rows = ["Path;Label ;Group", "rock\\a.wav;01;x", '"jazz/a.wav";rock ;', ";;", ""]
+    (tmp_path / "clips.csv").write_bytes("\r\n".join(rows).encode("utf-16"))
+    clips = scan(tmp_path / "clips.csv").clips
+    assert [(clip.id, clip.label, clip.group) for clip in clips] == [
+        ("jazz/a.wav", "rock", "jazz/a.wav"), ("rock/a.wav", "01", "x"),
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="drives are real there")
+@pytest.mark.parametrize("above", [r"C:\Users\me\music", "D:/music", r"\\server\share"])
+def test_paths_on_a_windows_drive_are_found_beside_the_table(above: str, touch: Touch, table: Table) -> None:
+    touch("rock/a.wav", "rock/live/é.wav")
+    slash = "/" if "/" in above else "\\"
+    names = ("rock/gone.wav", "rock/a.wav", unicodedata.normalize("NFD", "rock/live/é.wav"))
+    path = table("path,label\n" + "".join(f"{above}{slash}{name.replace('/', slash)},x\n" for name in names))
+    assert [clip.id for clip in scan(path).clips] == ["rock/a.wav", "rock/gone.wav", "rock/live/é.wav"]
+
+
+def test_paths_on_a_drive_without_such_files_end_in_a_line(table: Table) -> None:
+    if os.name != "nt":
+        with pytest.raises(DataError, match=r"line 2: 'C:\\a\\b.wav' is on a Windows drive.* no such file is below"):
+            scan(table("path,label\nC:\\a\\b.wav,x\n"))
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_found_in_either_form_of_unicode(on_disk: Form, in_table: Form, touch: Touch, table: Table) -> None:
+    touch(there := unicodedata.normalize(on_disk, "žánr/é.wav"))
+    path = table(f"path,label\n{unicodedata.normalize(in_table, there)},x\n")
+    assert [(clip.id, clip.group) for clip in scan(path).clips] == [(there, there)]
+    with pytest.raises(DataError, match="line 3 repeats"):
+        scan(table(f"path,label\n{there},x\n{unicodedata.normalize(in_table, there)},x\n"))
 
 
 def test_a_folder_with_a_csv_can_be_named_as_such(table: Table, tmp_path: Path) -> None:
@@ -91,6 +127,7 @@ def test_a_folder_with_a_csv_can_be_named_as_such(table: Table, tmp_path: Path) 
         ("path,label\n", "lists no clips"),
         ("", "no column 'path'"),
         ("path,label\na.wav,x,y\n", "more values than the header"),
+        ("path,label\n._a.wav,x\n", r"lists no clips \(left out: 1 hidden\)"),
     ],
 )
 def test_a_wrong_csv_is_named_with_its_line(table: Table, text: str, message: str) -> None:
@@ -107,6 +144,8 @@ def test_wrong_folders(touch: Touch, tmp_path: Path) -> None:
         scan(touch("readme.txt"))
     with pytest.raises(DataError, match=r"stray.wav is outside a class folder"):
         scan(touch("stray.wav", "rock/a.wav"))
+    with pytest.raises(DataError, match="is one sound; give a folder"):
+        scan(tmp_path / "stray.wav")
     with pytest.raises(DataError, match="is not a folder"):
         scan(tmp_path / "stray.wav", "folder")
 

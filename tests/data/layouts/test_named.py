@@ -18,10 +18,65 @@ from spectro.data.splits import split
 from spectro.data.tables import write_tables
 from tests.data.miniatures import artist20, audiofolder, esc10_old, esc50, fma, gtzan, table, touch, urbansound8k
 
+
+def folder(root: Path) -> Path:
+    touch(root, "rock/a.wav", "rock/live/b.mp3", "jazz/c.m4a")
+    return root
+
+
+def csv_table(root: Path) -> Path:
+    table(folder(root) / "clips.csv", ("path", "label"), ("rock/a.wav", "rock"), ("jazz/c.m4a", "jazz"))
+    return root
+
+
+def fma_full(root: Path) -> Path:
+    for subset in ("large", "full"):
+        touch(fma(root), *(f"fma_{subset}/{name}.mp3" for name in ("000/000002", "000/000005", "098/098565")))
+        touch(root, *(f"fma_{subset}/{name}.mp3" for name in ("000/000010", "133/133297")))
+    return root
+
+
 MINIATURES = {
     "gtzan": gtzan, "fma-small": fma, "fma-medium": fma, "artist20": artist20, "esc50": esc50, "esc10": esc50,
-    "urbansound8k": urbansound8k, "audiofolder": audiofolder,
+    "urbansound8k": urbansound8k, "audiofolder": audiofolder, "fma-large": fma_full, "fma-full": fma_full,
+    "folder": folder, "csv": csv_table,
 }  # fmt: skip
+
+
+def test_every_layout_has_a_miniature() -> None:
+    assert MINIATURES.keys() == LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_what_is_beside_the_clips_is_counted_and_changes_none(name: str, tmp_path: Path) -> None:
+    before = scan(MINIATURES[name](tmp_path), name)
+    beside = Path(before.clips[0].id).parent
+    touch(before.root, *(f"{beside}/{other}" for other in ("._x.wav", ".hidden/x.wav", "cover.jpg", ".DS_Store")))
+    after = scan(tmp_path, name)
+    assert after.clips == before.clips
+    counts = Counter({(one.reason, one.suffix): one.count for one in after.skipped})
+    counts.subtract({(one.reason, one.suffix): one.count for one in before.skipped})
+    expected = {("hidden", ""): 3, ("suffix", ".jpg"): 1} if name != "csv" else {}  # only what a table of paths lists
+    assert {key: count for key, count in counts.items() if count} == expected
+
+
+@pytest.mark.parametrize("name", ["esc50", "urbansound8k", "fma-small", "gtzan", "audiofolder"])
+def test_audio_that_a_data_set_does_not_list_is_counted(name: str, tmp_path: Path) -> None:
+    before = scan(MINIATURES[name](tmp_path), name)
+    touch(before.root, f"{Path(before.clips[0].id).parent}/more.webm")
+    skipped = scan(tmp_path, name).skipped
+    assert [one.count for one in skipped if (one.reason, one.suffix) == ("unlisted", ".webm")] == [1]
+
+
+@pytest.mark.parametrize("name", ["csv", "audiofolder"])
+def test_a_hidden_file_in_a_table_is_left_out_and_counted_once(name: str, tmp_path: Path) -> None:
+    root = MINIATURES[name](tmp_path)
+    path = root / ("clips.csv" if name == "csv" else "data/test/metadata.csv")
+    path.write_text(path.read_text() + ("rock/._a.wav,x\n" if name == "csv" else "a/._1.wav,x,y\n"))
+    touch(root, "rock/._a.wav" if name == "csv" else "data/test/a/._1.wav")
+    listing = scan(root, name)
+    assert not any("._" in clip.id for clip in listing.clips)
+    assert [one.count for one in listing.skipped if one.reason == "hidden"] == [1]
 
 
 @pytest.mark.parametrize("name", MINIATURES)

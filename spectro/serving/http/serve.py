@@ -1,0 +1,56 @@
+"""The one function that starts a server, which checks everything that can be checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from spectro.core.distribution import install_command
+from spectro.core.errors import ConfigError
+from spectro.serving.http.settings import ServerConfig, require_token
+
+NEEDED = ("starlette", "uvicorn")
+
+
+def serve(
+    runs: Sequence[Path | str],
+    *,
+    config: ServerConfig | None = None,
+    token: str = "",
+    device: str = "auto",
+    log: Callable[[str], object] = print,
+) -> None:
+    """Serve runs until the process gets SIGINT or SIGTERM; what is under way then is finished first.
+
+    Parameters
+    ----------
+    runs
+        Folders of finished runs, or exported `.onnx` files; the first is asked where a request names none.
+    config
+        Address and limits.
+    token
+        Secret that clients must send; needed where other machines can reach the server.
+    device
+        `auto`, `cpu`, `cuda` or `mps`.
+    log
+        Called with the address, once the models have answered.
+
+    Raises
+    ------
+    ConfigError
+        a package is missing, the port is taken, or other machines could ask without a token.
+    RunError
+        a run is unfinished or damaged.
+    """
+    config = config or ServerConfig()
+    require_token(config, token)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"a server needs {' and '.join(missing)}: {install_command('serve')}")
+    if not runs:
+        raise ConfigError("there is no run to serve; name at least one folder or .onnx file")
+    from spectro.serving.http.served_run import ServedRun, distinct
+    from spectro.serving.http.server import run_server  # it needs those packages
+
+    run_server(distinct([ServedRun(Path(run), device) for run in runs]), config, token=token, log=log)
