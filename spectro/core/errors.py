@@ -67,6 +67,11 @@ class StorageError(SpectroError):
     """A disk is full, read-only or failing."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, or its kind where it has no text, to be part of a message."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return `"; did you mean 'resnet50'?"` for the nearest of `choices`, or the empty string when none is near."""
     near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from spectro.core.errors import DataError
+from spectro.core.errors import DataError, first_line
 
 MOST_BYTES = 8 << 30
 """Most bytes of all arrays of a file together."""
@@ -57,7 +57,7 @@ def read_npz(path: Path, wanted: Mapping[str, tuple[str, int]], *, what: str, re
     except IsADirectoryError:
         raise DataError(f"{path} is a folder, not a file; {remedy}") from None
     except DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\"")
+        reason = first_line(error).strip("'\"")
         raise DataError(f"{path} is not {what}: {reason}; {remedy}") from None
 
 

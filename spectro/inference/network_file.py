@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor
 
 from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.models import NETWORKS, build
 from spectro.models.catalogue import known
-from spectro.models.network import Network
+from spectro.models.network import Network, misfit
 
 SMALL_INPUT, SMALL_NETWORK = 1 << 20, 1 << 28
 """Values of one input, and parameters, up to which a network is built at once: 1 GB of weights."""
@@ -53,7 +52,8 @@ def load_network(path: Path, config: ModelConfig, classes: int, shape: tuple[int
     given = _read(path)
     network = build(config, classes, shape) if small else _outline(config, classes, shape)
     wanted = network.state_dict()
-    _check(path, given, wanted)
+    if problem := misfit(given, wanted):
+        raise RunError(f"{path} does not fit the card: {problem}; {REMEDY}")
     weights = {name: given[name].to(wanted[name].dtype) for name in wanted}
     if not small and any(name not in wanted for name, _ in network.named_buffers()):
         network = build(config, classes, shape)  # it computes buffers that are in no file, and its size is known now
@@ -81,7 +81,7 @@ def _outline(config: ModelConfig, classes: int, shape: tuple[int, int]) -> Netwo
         with torch.device("meta"):
             return build(config, classes, shape)
     except (RuntimeError, NotImplementedError, ValueError, TypeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ConfigError(f"'{config.name}' for {shape[0]} bands x {shape[1]} frames: {reason}") from None
 
 
@@ -89,17 +89,5 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, safetensors.SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise RunError(f"{path} cannot be read as weights: {reason}; {REMEDY}") from None
-
-
-def _check(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are missing, too many, or of other shapes than the network's."""
-    for problem, names in (("lacks", wanted.keys() - given.keys()), ("also has", given.keys() - wanted.keys())):
-        if names:
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise RunError(f"{path} does not fit the card: it {problem} '{min(names)}'{others}; {REMEDY}")
-    for name, tensor in wanted.items():
-        if given[name].shape != tensor.shape:
-            theirs, ours = list(given[name].shape), list(tensor.shape)
-            raise RunError(f"{path} does not fit the card: '{name}' is {theirs} there, but {ours} here; {REMEDY}")

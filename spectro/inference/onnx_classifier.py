@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spectro.core.arrays import Floats32, Probs, softmax
 from spectro.core.card import Card
 from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.inference.finite import require_finite
 from spectro.inference.onnx_file import REMEDY, ExportedModel, OnnxFile, read_onnx
 from spectro.inference.waveform import Waveform
@@ -65,7 +65,7 @@ class OnnxModel:
             parts = [self.session.run(["logits"], {name: np.ascontiguousarray(batch)})[0] for batch in batches]
             logits = np.concatenate(parts) if parts else np.empty((0, *wanted), np.float32)
         except Exception as error:  # the runtime's own classes, which are private to it
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise RunError(f"{self.file.path} cannot classify inputs of {arrays.shape[1:]}: {reason}") from None
         if logits.shape != (len(arrays), *wanted):
             raise RunError(f"{self.file.path} gives other logits than those of its card; {REMEDY}")
@@ -159,7 +159,7 @@ def open_session(content: bytes, name: str) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own classes, which are private to it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise RunError(f"{name} cannot be loaded by onnxruntime: {reason}; {REMEDY}") from None
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spectro.core.arrays import Probs
 from spectro.core.card import Card
-from spectro.core.errors import RunError
+from spectro.core.errors import RunError, first_line
 from spectro.core.runs import Run
 from spectro.inference.finite import require_finite
 from spectro.models import classical
@@ -50,8 +50,7 @@ class SklearnClassifier:
             probs = np.asarray(self.pipeline.predict_proba(np.asarray(arrays)), dtype=np.float64)
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise RunError(
-                f"{self.card.name} cannot classify vectors of {arrays.shape[1:]}: {str(error).splitlines()[0]}; "
-                "train it again"
+                f"{self.card.name} cannot classify vectors of {arrays.shape[1:]}: {first_line(error)}; train it again"
             ) from None
         if probs.shape != (len(arrays), len(self.labels)):
             raise RunError(

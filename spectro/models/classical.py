@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.core.files import replacing
 from spectro.core.registry import Registry
 
@@ -170,7 +170,7 @@ def load(path: Path) -> BaseEstimator:
         if not foreign:
             fitted = skops.io.load(path, trusted=sorted(TRUSTED))
     except Exception as error:  # a file that is made to look like a model can fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise RunError(f"{path} cannot be read as a model ({reason}); train it again") from None
     if foreign:
         raise RunError(f"{path} holds a {foreign[0]}, which none of our models does; it is not loaded")

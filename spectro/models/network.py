@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError
+from spectro.core.errors import ConfigError, first_line
 from spectro.core.registry import Registry
 from spectro.models.heads import HEADS
 from spectro.models.stage_statistics import StageStatistics
@@ -165,6 +165,30 @@ def convolutions(channels: int, block: Sequence[int], kernel: int) -> tuple[list
     return layers, channels
 
 
+def misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return the first thing in which weights differ from those that fit, by name and shape; empty where they fit.
+
+    Parameters
+    ----------
+    given
+        Weights of a file.
+    wanted
+        Those of the network.
+    """
+    for problem, names in (("lacks", wanted.keys() - given.keys()), ("also has", given.keys() - wanted.keys())):
+        if names:
+            return f"it {problem} {first_of(names)}"
+    for name, tensor in wanted.items():
+        if given[name].shape != tensor.shape:
+            return f"'{name}' is {list(given[name].shape)} there, but {list(tensor.shape)} here"
+    return ""
+
+
+def first_of(names: Collection[str]) -> str:
+    """Name the first of several weights, and how many more there are."""
+    return f"'{min(names)}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
 def feature_map_shape(backbone: nn.Module, channels: int, shape: tuple[int, int], name: str) -> tuple[int, ...]:
     """Return the shape `[channels, h, w]` of the feature map of one input.
 
@@ -182,7 +206,7 @@ def feature_map_shape(backbone: nn.Module, channels: int, shape: tuple[int, int]
     Raises
     ------
     ConfigError
-        the backbone cannot take inputs of that shape, or gives no feature map (a transformer over tokens).
+        the backbone cannot take inputs of that shape, or gives no feature map.
     """
     was_training = backbone.training
     backbone.eval()
@@ -191,11 +215,9 @@ def feature_map_shape(backbone: nn.Module, channels: int, shape: tuple[int, int]
             maps = backbone(torch.zeros(1, channels, *shape))
     except (RuntimeError, AssertionError, ValueError) as error:
         bands, frames = shape
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise ConfigError(f"'{name}' cannot take inputs of {bands} bands x {frames} frames: {reason}") from error
     backbone.train(was_training)
     if not isinstance(maps, Tensor) or maps.ndim != 4:
-        raise ConfigError(
-            f"'{name}' gives tokens, not one feature map; choose a convolutional model (resnet50, mobilenetv2_100)"
-        )
+        raise ConfigError(f"'{name}' gives no feature map [batch, channels, height, width], which its head needs")
     return tuple(maps.shape[1:])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.arrays import Floats32
-from spectro.core.errors import WeightsError
+from spectro.core.errors import WeightsError, first_line
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 """Last eight bytes of every table."""
@@ -50,7 +50,7 @@ def read_checkpoint(data: Path) -> dict[str, Floats32]:
     try:
         return dict(_tensors(index.read_bytes(), data.read_bytes()))
     except (ValueError, IndexError, struct.error) as error:  # bytes that are no such table can fail in any of these
-        reason = f"{error}".splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(f"{index} is no index of {data.name} ({reason}); install its package again") from None
 
 

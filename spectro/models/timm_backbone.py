@@ -13,7 +13,7 @@ from timm.models import PretrainedCfg, group_parameters
 from torch import Tensor, nn
 
 from spectro.core.config import ModelConfig
-from spectro.core.errors import ConfigError, did_you_mean
+from spectro.core.errors import ConfigError, did_you_mean, first_line
 from spectro.models.heads import HEADS, MapShape
 from spectro.models.network import Network, Normalize
 from spectro.models.stage_statistics import StageStatistics
@@ -140,7 +140,7 @@ def _fitting(config: ModelConfig, fits: Iterable[InputFit], shape: tuple[int, in
             raise
         except Exception as error:  # what a model does with a size it was not written for can be anything
             if fit.size == shape:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
     bands, frames = shape
     raise ConfigError(f"'{config.name}' cannot take inputs of {bands} bands x {frames} frames: {reason}")
 

@@ -14,7 +14,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor
 
 from spectro.core.errors import WeightsError
-from spectro.models.network import Network
+from spectro.models.network import Network, first_of
 from spectro.models.timm_backbone import Backbone, first_layers, grey, known, names_of
 
 
@@ -55,7 +55,7 @@ def load(network: Network, weights: Mapping[str, Tensor], source: str) -> None:
     for problem, keys in (("lacks", missing), ("has no place in the model for", extra)):
         if keys:
             raise WeightsError(
-                f"{source} does not fit '{backbone.name}': it {problem} {_some(keys)}; is it another model's file?"
+                f"{source} does not fit '{backbone.name}': it {problem} {first_of(keys)}; is it another model's file?"
             )
     if shapes:
         key = min(shapes)
@@ -118,8 +118,3 @@ def _adapt(given: dict[str, Tensor], wanted: Mapping[str, Tensor], name: str, fa
     given[key] = (weight * s).sum(dim=1, keepdim=True)
     if shift:
         given[bias] = (weight * (m - mean)).sum(dim=(1, 2, 3)) + given.get(bias, torch.zeros(len(weight)))
-
-
-def _some(keys: list[str]) -> str:
-    """Name the first of several keys, and how many more there are."""
-    return f"'{min(keys)}'" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from timm.models import PretrainedCfg
 from torch import Tensor
 
-from spectro.core.errors import WeightsError
+from spectro.core.errors import WeightsError, first_line
 from spectro.models.embedders import EMBEDDERS
 from spectro.models.pretrained import HUB_FILES, SHIPPED, WeightsInfo, cached_file, find_shipped, sha256_of
 
@@ -173,7 +173,7 @@ def _from_hub(name: str) -> WeightsInfo:
         except Exception as error:  # which kinds mean "no network" differs between versions of the hub's client
             if cached := _find_cached(name):
                 return cached
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            reason = first_line(error).rstrip(".")
             raise WeightsError(
                 f"no weights of '{name}' are installed: {file} of {repository} is in no cache and could not be "
                 f"downloaded ({reason}); ways out: {_ways_out(name)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.core.runs import Run
 
 PUBLISHED = ("weights.safetensors", "card.json", "README.md")
@@ -69,6 +69,6 @@ def _upload(run: Run, name: str, private: bool) -> str:
             repo_id=name, folder_path=run.path, allow_patterns=list(PUBLISHED), commit_message=f"Upload {run.name}"
         )
     except Exception as error:  # which ones mean "no network" or "no token" depends on the version of the client
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise RunError(f"{name} could not be uploaded ({reason}); `hf auth login` stores a token") from error
     return str(address)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from spectro.core.errors import RunError
+from spectro.core.errors import RunError, first_line
 from spectro.core.files import read_payload, write_csv, write_payload
 from spectro.core.records import Record
 from spectro.core.runs import Run
@@ -124,7 +124,7 @@ def _read(path: Path) -> tuple[Basis, Progress]:
     except RunError:
         raise
     except Exception as error:  # a file that is made to look like a checkpoint can fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise RunError(f"{path} is damaged ({reason}); {remedy}") from None
     return before, progress
 

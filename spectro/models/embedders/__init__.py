@@ -15,7 +15,7 @@ from spectro.core.config import ModelConfig
 from spectro.core.errors import ConfigError, WeightsError
 from spectro.core.registry import Registry
 from spectro.models.heads import HEADS
-from spectro.models.network import Design, Network, feature_map_shape
+from spectro.models.network import Design, Network, feature_map_shape, misfit
 from spectro.models.stage_statistics import StageStatistics
 
 
@@ -112,15 +112,8 @@ def load(network: Network, weights: Mapping[str, Tensor], source: str) -> None:
     WeightsError
         one is missing, not known, or of another shape.
     """
-    wanted = network.backbone.state_dict()
-    for problem, names in (("lacks", wanted.keys() - weights.keys()), ("also has", weights.keys() - wanted.keys())):
-        if names:
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise WeightsError(f"{source} does not fit: it {problem} '{min(names)}'{others}; is it another model's?")
-    for name, value in wanted.items():
-        if weights[name].shape != value.shape:
-            theirs, ours = tuple(weights[name].shape), tuple(value.shape)
-            raise WeightsError(f"{source} does not fit: {name} is {theirs} there, but {ours} here")
+    if problem := misfit(weights, network.backbone.state_dict()):
+        raise WeightsError(f"{source} does not fit: {problem}; is it another model's?")
     network.backbone.load_state_dict(dict(weights))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectro.core.arrays import Floats32, Items, Probs, softmax
-from spectro.core.errors import RunError
+from spectro.core.errors import RunError, first_line
 from spectro.core.predictions import Predictions
 from spectro.evaluation.statistics import paired_bootstrap
 from spectro.inference.batches import Batches, predict_logits
@@ -136,7 +136,7 @@ def _answers(answer: Answer, expected: Expected, size: int, images: Sequence[str
         try:
             outputs.append(answer(given))
         except Exception as error:  # the classes of a runtime, which are private to it
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise RunError(f"the file does not take a batch of {len(given)}: {reason}") from None
         seconds += time.perf_counter() - began
     logits, probs, *pictures = (

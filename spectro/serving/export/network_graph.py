@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spectro.core.card import Combination
-from spectro.core.errors import RunError
+from spectro.core.errors import RunError, first_line
 from spectro.inference.batches import to_input
 from spectro.inference.combination import FLOOR
 from spectro.inference.onnx_file import ExportedModel
@@ -190,5 +190,5 @@ def convert(module: RunNetwork, inputs: Sequence[NDArray[Any]], names: Sequence[
             warnings.simplefilter("ignore")  # of both exporters, about their own future
             return Converted(model=EXPORTERS[exporter](module.eval(), traced, names), exporter=exporter)
     except Exception as error:  # anything: a network may use what an exporter does not know
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        reason = first_line(error)
         raise RunError(f"torch's exporter '{exporter}' cannot convert this model: {reason}") from error
