@@ -207,9 +207,16 @@ class Predictor:
 
     def _result(self, recording: Recording) -> Result:
         assert recording.ending is not None
-        return Result(self._answer(recording), recording.ending)
+        return Result(self.answer(recording), recording.ending)
 
-    def _answer(self, recording: Recording) -> Answer | Failure:
+    def answer(self, recording: Recording) -> Answer | Failure:
+        """Vote on the segments of a recording, all of which are classified.
+
+        Raises
+        ------
+        RunError
+            the models together give numbers that are not finite.
+        """
         if recording.failure:
             return recording.failure
         segments = {settings.segment for settings in recording.starts}

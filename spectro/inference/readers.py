@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from spectro.core import errors
-from spectro.data.engines.local import CRASHED, ENVIRONMENT, LEAST_MEMORY, NO_MEMORY, limit_memory, physical_memory
+from spectro.data import worker
 from spectro.inference.reading import Ending, Input, Piece, input_from_json, input_to_json, read_recording
 
-WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from spectro.inference.readers import work; work()"
 AHEAD = 128
 """Segments, and recordings, that all workers together may be ahead of the model."""
 
@@ -69,12 +62,12 @@ class Readers:
         hello = {
             "inputs": [input_to_json(settings) for settings in inputs],
             "stamped": stamped,
-            "memory": max(LEAST_MEMORY, physical_memory() // count),
+            "memory": worker.memory_for(count),
         }
-        self._hello = json.dumps(hello).encode() + b"\n"
+        self._hello = hello
         self._slots = 1 + AHEAD // count
         self._waiting: SimpleQueue[Reading | None] = SimpleQueue()
-        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._processes: set[worker.Process] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._all_slots = [threading.Semaphore(self._slots) for _ in range(count)]
@@ -103,7 +96,7 @@ class Readers:
             process.communicate()
 
     def _feed(self, slots: threading.Semaphore) -> None:
-        process: subprocess.Popen[bytes] | None = None
+        process: worker.Process | None = None
         while (reading := self._waiting.get()) is not None and not self._stopping.is_set():
             try:
                 process = process or self._start()
@@ -113,65 +106,39 @@ class Readers:
             except BaseException as error:  # passed on to the one who waits, whatever it is
                 reading.frames.put((error, slots))
 
-    def _take(self, process: subprocess.Popen[bytes], reading: Reading, slots: threading.Semaphore) -> bool:
+    def _take(self, process: worker.Process, reading: Reading, slots: threading.Semaphore) -> bool:
         """Pass on what a worker sends about one recording; return False where that killed it."""
-        assert process.stdin
         assert process.stdout
-        task = json.dumps({"path": str(reading.path), "name": reading.name})
-        try:
-            process.stdin.write(task.encode() + b"\n")
-            process.stdin.flush()
-        except OSError:  # it died, which reading from it shows
-            pass
+        worker.send(process, {"path": str(reading.path), "name": reading.name})
         while True:
             frame = _receive(process.stdout)
             slots.acquire()
             if self._stopping.is_set():
                 return True
             if frame is None:
-                message = f"{reading.name}: {CRASHED.message}"
-                reading.frames.put((Ending(seconds=0.0, reason=CRASHED.reason, message=message), slots))
+                message = f"{reading.name}: {worker.CRASHED.message}"
+                reading.frames.put((Ending(seconds=0.0, reason=worker.CRASHED.reason, message=message), slots))
                 return False
             reading.frames.put((frame, slots))
             if not isinstance(frame, Piece):
                 return True
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> worker.Process:
         with self._lock:  # so that none starts that `stop` does not know
-            process = subprocess.Popen(
-                (sys.executable, "-c", WORKER, json.dumps(sys.path)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **ENVIRONMENT},
-            )
+            process = worker.start(__name__)
             self._processes.add(process)
-        assert process.stdin
-        try:
-            process.stdin.write(self._hello)
-            process.stdin.flush()
-        except OSError:  # it died, which reading from it shows
-            pass
+        worker.send(process, self._hello)
         return process
 
 
 def work() -> None:
-    """Be a worker: read the file that each line names and send its segments, until the parent closes it, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    out = os.fdopen(os.dup(1), "wb")
-    hello = json.loads(sys.stdin.buffer.readline() or "null")
-    if hello is None:
-        return
+    """Be a worker: read the file that each line names and send its segments."""
+    worker.answer_lines(_prepare)
+
+
+def _prepare(hello: Mapping[str, Any]) -> worker.Answer:
     inputs = [input_from_json(values) for values in hello["inputs"]]
-    limit_memory(hello["memory"])
-    silence = os.open(os.devnull, os.O_WRONLY)  # decoders print on both outputs; errors travel among the frames
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    for line in sys.stdin.buffer:
-        try:
-            _answer(json.loads(line), inputs, hello["stamped"], out)
-            out.flush()
-        except BrokenPipeError:  # the parent was killed
-            os._exit(1)
+    return lambda task, out: _answer(task, inputs, hello["stamped"], out)
 
 
 def _answer(task: Mapping[str, str], inputs: Sequence[Input], stamped: bool, out: IO[bytes]) -> None:
@@ -181,26 +148,20 @@ def _answer(task: Mapping[str, str], inputs: Sequence[Input], stamped: bool, out
     except BrokenPipeError:
         raise
     except MemoryError:
-        message = f"{task['name']}: {NO_MEMORY.message}"
-        _send(Ending(seconds=0.0, reason=NO_MEMORY.reason, message=message), out)
-    except errors.SpectroError as error:
-        out.write(_line({"raised": type(error).__name__, "message": str(error)}))
-    except Exception:
-        out.write(_line({"raised": "RuntimeError", "message": traceback.format_exc()}))
+        message = f"{task['name']}: {worker.NO_MEMORY.message}"
+        _send(Ending(seconds=0.0, reason=worker.NO_MEMORY.reason, message=message), out)
+    except Exception as error:
+        out.write(worker.to_line(worker.from_exception(error)))
 
 
 def _send(frame: Piece | Ending, out: IO[bytes]) -> None:
     if isinstance(frame, Ending):
-        out.write(_line({"ending": frame.to_dict()}))
+        out.write(worker.to_line({"ending": frame.to_dict()}))
         return
     array = np.ascontiguousarray(frame.array)
     head = {"number": frame.number, "start": frame.start, "seconds": frame.seconds}
-    out.write(_line({**head, "type": array.dtype.str, "shape": array.shape}))
+    out.write(worker.to_line({**head, "type": array.dtype.str, "shape": array.shape}))
     out.write(array.data)
-
-
-def _line(values: Mapping[str, object]) -> bytes:
-    return json.dumps(values).encode() + b"\n"
 
 
 def _receive(source: IO[bytes]) -> Frame | None:
@@ -212,8 +173,7 @@ def _receive(source: IO[bytes]) -> Frame | None:
     if "ending" in head:
         return Ending.from_dict(head["ending"])
     if "raised" in head:
-        kind: type[Exception] = getattr(errors, head["raised"], RuntimeError)
-        return kind(head["message"])
+        return worker.to_exception(head)
     shape, kind_of_number = tuple(head["shape"]), np.dtype(head["type"])
     size = int(np.prod(shape)) * kind_of_number.itemsize
     content = source.read(size)

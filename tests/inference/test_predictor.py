@@ -204,8 +204,8 @@ def test_a_worker_that_dies_costs_one_recording(corpus: Path, predictor: Predict
         return started[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spectro.inference.readers.subprocess.Popen", noting)
-        patch.setattr("spectro.inference.readers.WORKER", DIES_AT.replace("DEADLY", deadly))
+        patch.setattr("spectro.data.worker.subprocess.Popen", noting)
+        patch.setattr("spectro.data.worker.PROGRAM", DIES_AT.replace("DEADLY", deadly))
         results = list(predictor(files * 2, workers=2))
     reasons = [result.reason if isinstance(result, Failure) else "" for result in results]
     assert set(reasons) == {"", "crashed"}

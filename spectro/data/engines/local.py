@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib import import_module
 from queue import SimpleQueue
 from typing import Any, TypeVar, get_type_hints
 
-from spectro.core import errors
+from spectro.core.errors import AudioError
 from spectro.core.records import Record
+from spectro.data import worker
 from spectro.data.engines import Done, Failed
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 Item = TypeVar("Item")
-
-NO_MEMORY = Failed("memory", "it takes more memory than a worker may have; cut it into shorter files, or leave it out")
-CRASHED = Failed("crashed", "the process that worked on it died (no memory left, or a fault in a decoder)")
-WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from spectro.data.engines.local import work; work()"
-LEAST_MEMORY = 4 << 30
-"""Bytes that every worker may take; its share of the machine's memory, if that is more."""
-ENVIRONMENT = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),  # one process, one core
-    **dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), "67108864"),  # otherwise glibc returns the
-    # arrays of each segment to the system, and fetching fresh pages takes a tenth of the time
-}
 
 
 def cores() -> int:
@@ -83,10 +69,10 @@ def run(
         "module": function.__module__,
         "function": function.__name__,
         "shared": _to_json(shared),
-        "memory": max(LEAST_MEMORY, physical_memory() // count),
+        "memory": worker.memory_for(count),
     }
     returned = get_type_hints(function).get("return")
-    pool = _Pool(json.dumps(hello), tasks)
+    pool = _Pool(hello, tasks)
     try:
         for task, answer in pool.answers(count):
             yield task, _outcome(answer, returned)
@@ -105,38 +91,28 @@ def show_progress(items: Iterator[Item], total: int, title: str, progress: bool)
 
 
 def work() -> None:
-    """Be a worker: answer each line of standard input on standard output until the parent closes it, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    hello = json.loads(sys.stdin.readline() or "null")
-    if hello is None:
-        return
+    """Be a worker."""
+    worker.answer_lines(_prepare)
+
+
+def _prepare(hello: Mapping[str, Any]) -> worker.Answer:
+    """Return the function that answers tasks, as the first line names it."""
     function = getattr(import_module(hello["module"]), hello["function"])
     hints = list(get_type_hints(function).values())
     shared_hint, task_hint = hints[:2] if len(hints) >= 2 else (None, None)
     shared = _from_json(shared_hint, hello["shared"])
-    limit_memory(hello["memory"])
-    silence = os.open(os.devnull, os.O_WRONLY)  # decoders print on both outputs; errors travel among the answers
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    for line in sys.stdin:
-        try:
-            answers.write(json.dumps(_answer(function, shared, _from_json(task_hint, json.loads(line)))) + "\n")
-            answers.flush()
-        except BrokenPipeError:  # the parent was killed
-            os._exit(1)
+    return lambda task, out: out.write(worker.to_line(_answer(function, shared, _from_json(task_hint, task))))
 
 
 class _Pool:
     """Worker processes, each with a thread that hands it tasks, takes its answers and replaces it when it dies."""
 
-    def __init__(self, hello: str, tasks: Sequence[Any]) -> None:
+    def __init__(self, hello: Mapping[str, object], tasks: Sequence[Any]) -> None:
         self._hello = hello
         self._waiting = iter(tasks)
         self._lock = threading.Lock()
         self._done: SimpleQueue[tuple[Any, dict[str, Any] | None] | None] = SimpleQueue()
-        self._processes: set[subprocess.Popen[str]] = set()
+        self._processes: set[worker.Process] = set()
         self._stopping = threading.Event()
         self._feeders: list[threading.Thread] = []
 
@@ -177,81 +153,40 @@ class _Pool:
             self._done.put((task, answer))
         self._done.put(None)
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> worker.Process:
         process = start_worker()
         with self._lock:
             self._processes.add(process)
-        _send(process, self._hello)
+        worker.send(process, self._hello)
         return process
 
 
-def start_worker() -> subprocess.Popen[str]:
+def start_worker() -> worker.Process:
     """Start a worker process, which waits for its first line."""
-    return subprocess.Popen(
-        (sys.executable, "-c", WORKER, json.dumps(sys.path)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, **ENVIRONMENT},
-    )
+    return worker.start(__name__)
 
 
-def _send(process: subprocess.Popen[str], line: str) -> None:
-    assert process.stdin
-    try:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-    except OSError:  # it died, which reading its answer shows
-        pass
-
-
-def _ask(process: subprocess.Popen[str], task: object) -> dict[str, Any] | None:
+def _ask(process: worker.Process, task: object) -> dict[str, Any] | None:
     assert process.stdout
-    _send(process, json.dumps(_to_json(task)))
+    worker.send(process, _to_json(task))
     line = process.stdout.readline()
-    return json.loads(line) if line.endswith("\n") else None
+    return json.loads(line) if line.endswith(b"\n") else None
 
 
 def _attempt(function: Callable[[Shared, Task], Value], shared: Shared, task: Task) -> Done[Value] | Failed:
     try:
         return Done(function(shared, task))
-    except errors.AudioError as error:
+    except AudioError as error:
         return Failed(error.reason, str(error))
     except MemoryError:
-        return NO_MEMORY
-
-
-def physical_memory() -> int:
-    """Return the memory of this machine in bytes, 0 where that is not known."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
-
-
-def limit_memory(size: int) -> None:
-    """Let this process take `size` bytes beyond what it holds, so that one absurd file cannot take them all.
-
-    Only Linux keeps such a limit, and tells what a process holds.
-    """
-    if sys.platform != "linux":
-        return
-    import resource
-
-    with open("/proc/self/statm", encoding="ascii") as file:
-        most = int(file.read().split()[0]) * resource.getpagesize() + size
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if most < min(limit for limit in (soft, hard, sys.maxsize) if limit != resource.RLIM_INFINITY):
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        return worker.NO_MEMORY
 
 
 def _answer(function: Callable[[Any, Any], object], shared: object, task: object) -> dict[str, Any]:
     try:
         outcome = _attempt(function, shared, task)
-    except errors.SpectroError as error:
-        return {"raised": type(error).__name__, "message": str(error)}
-    except Exception:
-        return {"raised": "RuntimeError", "message": traceback.format_exc()}
+    except Exception as error:
+        return worker.from_exception(error)
     if isinstance(outcome, Failed):
         return {"reason": outcome.reason, "message": outcome.message}
     return {"value": _to_json(outcome.value)}
@@ -259,9 +194,9 @@ def _answer(function: Callable[[Any, Any], object], shared: object, task: object
 
 def _outcome(answer: Mapping[str, Any] | None, returned: Any) -> Done[Any] | Failed:
     if answer is None:
-        return CRASHED
+        return worker.CRASHED
     if "raised" in answer:
-        raise getattr(errors, answer["raised"], RuntimeError)(answer["message"])
+        raise worker.to_exception(answer)
     if "reason" in answer:
         return Failed(answer["reason"], answer["message"])
     return Done(_from_json(returned, answer["value"]))

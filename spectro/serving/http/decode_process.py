@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
-from subprocess import Popen
 
 from spectro.data.engines import Done, Failed
-from spectro.data.engines.local import CRASHED, LEAST_MEMORY, NO_MEMORY, start_worker
+from spectro.data.engines.local import start_worker
+from spectro.data.worker import CRASHED, LEAST_MEMORY, NO_MEMORY, Process, send
 from spectro.serving.http.upload_decoding import DecodedUpload, DecodeLimits, DecodeTask, decode_upload
 
 STOPPED = Failed("stopped", "the job was stopped")
@@ -26,16 +26,15 @@ class DecodeProcess:
     """
 
     def __init__(self, limits: DecodeLimits, seconds: float) -> None:
-        hello = {
+        self._hello = {
             "module": decode_upload.__module__,
             "function": decode_upload.__name__,
             "shared": limits.to_dict(),
             "memory": LEAST_MEMORY,
         }
-        self._hello = json.dumps(hello)
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._process: Popen[str] | None = None
+        self._process: Process | None = None
         self._closed = False
 
     @property
@@ -70,9 +69,9 @@ class DecodeProcess:
 
         timer = threading.Timer(self._seconds, end)
         timer.start()
-        line = self._ask(process, json.dumps(task.to_dict()))
+        line = self._ask(process, task)
         timer.cancel()
-        if not line.endswith("\n"):
+        if not line.endswith(b"\n"):
             process.kill()
             self._forget()
             if stopped.is_set() or self._closed:
@@ -103,14 +102,14 @@ class DecodeProcess:
         self.stop()
         self._forget()
 
-    def _start(self) -> Popen[str] | None:
+    def _start(self) -> Process | None:
         """Return the process, a new one where there is none; None when closed."""
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
                 self._reap()
             if self._process is None and not self._closed:
                 self._process = start_worker()
-                self._send(self._process, self._hello)
+                send(self._process, self._hello)
             return self._process
 
     def _forget(self) -> None:
@@ -124,19 +123,13 @@ class DecodeProcess:
                 process.communicate()
 
     @staticmethod
-    def _send(process: Popen[str], line: str) -> None:
-        assert process.stdin
-        with suppress(OSError):  # it died, which reading its answer shows
-            process.stdin.write(line + "\n")
-            process.stdin.flush()
-
-    def _ask(self, process: Popen[str], line: str) -> str:
+    def _ask(process: Process, task: DecodeTask) -> bytes:
         assert process.stdout
-        self._send(process, line)
+        send(process, task.to_dict())
         try:
             return process.stdout.readline()
         except (OSError, ValueError):
-            return ""
+            return b""
 
 
 def _named(failed: Failed, task: DecodeTask) -> Failed:

@@ -122,7 +122,7 @@ class ServedRun:
                 done += len(block)
                 classify(block, models)
                 on_progress(done / total)
-        answer = self._predictor._answer(recording)
+        answer = self._predictor.answer(recording)
         assert isinstance(answer, Answer)
         pairs = [(settings, model) for settings, models in groups.items() for model in models]
         members = tuple(_member(model, recording, settings, answer) for settings, model in pairs)

@@ -13,6 +13,7 @@ import pytest
 
 from spectro.core.errors import AudioError, DataError
 from spectro.core.records import Record
+from spectro.data import worker
 from spectro.data.engines import Done, Failed
 from spectro.data.engines import local as engine
 
@@ -98,23 +99,23 @@ def test_a_crash_fails_its_task_only() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the limit")
 def test_a_task_without_enough_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "LEAST_MEMORY", 1 << 30)
-    monkeypatch.setattr(engine, "physical_memory", lambda: 0)
+    monkeypatch.setattr(worker, "LEAST_MEMORY", 1 << 30)
+    monkeypatch.setattr(worker, "_physical_memory", lambda: 0)
     outcomes = dict(engine.run(hoard, 1 << 31, range(6), workers=2))
-    assert outcomes == {**dict.fromkeys(range(6), Done(0)), 3: engine.NO_MEMORY}
+    assert outcomes == {**dict.fromkeys(range(6), Done(0)), 3: worker.NO_MEMORY}
     outcomes = dict(engine.run(hoard, 1 << 28, range(6), workers=2))
     assert outcomes[3] == Done(1 << 28)
 
 
 def test_running_out_of_memory_here_fails_the_task_too() -> None:
-    assert dict(engine.run(hoard, 1 << 62, range(4), workers=1))[3] == engine.NO_MEMORY
+    assert dict(engine.run(hoard, 1 << 62, range(4), workers=1))[3] == worker.NO_MEMORY
 
 
 def test_stopping_early_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
     start = engine.start_worker
 
-    def start_and_note() -> subprocess.Popen[str]:
+    def start_and_note() -> subprocess.Popen[bytes]:
         started.append(start())
         return started[-1]
 
