@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -157,6 +157,16 @@ class Member(Record):
         require(self.path not in ("", "."), "a member's path is the ensemble itself")
 
 
+def _are_all(members: Sequence[Member]) -> bool:
+    """Tell whether the shares of members add up to 1, in each class; under stacking there are none to add."""
+    weights = [member.weight for member in members if member.weight is not None]
+    if not weights:
+        return True
+    shares = [weight if isinstance(weight, tuple) else (weight,) for weight in weights]
+    even = len(shares) == len(members) and len(set(map(len, shares))) == 1
+    return even and all(math.isclose(math.fsum(column), 1, abs_tol=1e-6) for column in zip(*shares, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Combination(Record):
     """A way from the probabilities of members, `[members, items, classes]`, to those of the ensemble."""
@@ -255,6 +265,7 @@ class Card(Record):
             require(1 <= side <= MAX_SIDE, f"input has a side of {side}, but must lie from 1 to {MAX_SIDE}")
         if self.is_ensemble:
             require(bool(self.members) and self.combination is not None, "an ensemble needs members and combination")
+            require(_are_all(self.members), "members have shares that do not add up to 1, so one is missing")
         else:
             require(self.feature is not None and self.input is not None, "a model needs feature and input")
         for name in (*self.files, *([self.generation] if self.generation else [])):

@@ -156,12 +156,19 @@ class Run:
 
     def history(self) -> list[dict[str, str]]:
         """Read `history.csv`, one line per epoch; nothing where the model was not trained in epochs."""
-        name = self.history_path.name
-        return read_csv(self.checked(self.history_path), ("epoch", "stage")) if name in self.card.files else []
+        path = self.history_path
+        return read_csv(self.checked(path), ("epoch", "stage")) if self._has(path) else []
 
     def has_predictions(self, subset: Subset) -> bool:
         """Tell whether the run has predictions of a subset."""
-        return self.predictions_path(subset).name in self.card.files
+        return self._has(self.predictions_path(subset))
+
+    def _has(self, path: Path) -> bool:
+        """Tell whether the card lists a file of the model; raises RunError where one is there that it does not list."""
+        listed = path.name in self.card.files
+        if not listed and os.path.lexists(path):
+            raise RunError(f"{path} is there, but {self.card_path} does not list it; {REMEDY}")
+        return listed
 
     def predictions(self, subset: Subset) -> Predictions:
         """Read the predictions of a subset, of segments or of an ensemble's clips.
@@ -181,7 +188,7 @@ class Run:
         if not self.card.is_ensemble:
             return self.predictions(subset)
         path = self.segments_path(subset)
-        return Predictions.load(self.checked(path)) if path.name in self.card.files else None
+        return Predictions.load(self.checked(path)) if self._has(path) else None
 
     def clip_predictions(self, subset: Subset) -> Predictions:
         """Return the predictions of clips, voted by the card's rule, not calibrated."""

@@ -57,10 +57,11 @@ ENDINGS = {"preview": ".png", "map": ".svg", "boxes": ".svg", "curve": ".svg"}
 def place(rendered: Path, corpus_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return a run, a data folder and a source by the names that the tables above use."""
     monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path / "run").path
-    (run / "history.csv").write_text("epoch,stage\n1,frozen\n")
+    run = make_run(tmp_path / "run")
+    run.history_path.write_text("epoch,stage\n1,frozen\n")
+    run.write_card(run.card)  # which lists the history
     data = shutil.copytree(rendered, tmp_path / "data")
-    return {"RUN": str(run), "DATA": str(data), "SOURCE": str(corpus_csv)}
+    return {"RUN": str(run.path), "DATA": str(data), "SOURCE": str(corpus_csv)}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

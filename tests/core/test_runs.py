@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spectro.core.errors import RunError
-from spectro.core.runs import Run
+from spectro.core.files import write_csv, write_document
+from spectro.core.runs import CARD_VERSION, Run
 from tests.builders import ensemble_card, make_run
 
 
@@ -69,3 +70,28 @@ def test_missing_predictions_are_named_with_those_there(tmp_path: Path) -> None:
 def test_the_card_lists_every_file_of_the_model(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     assert set(run.card.files) == {"predictions-test.npz", "predictions-val.npz"}
+
+
+@pytest.mark.parametrize("name", ["predictions-val.npz", "history.csv"])
+def test_a_file_that_the_card_does_not_list_is_no_missing_one(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    write_csv(run.history_path, ("epoch", "stage"), ())
+    run.write_card(run.card)
+    values = run.card.to_dict()
+    del values["files"][name]
+    write_document(run.card_path, "card", CARD_VERSION, values)
+    found = Run.open(run.path)
+    with pytest.raises(RunError, match=f"{name} is there, but .*card.json does not list it"):
+        found.history() if name == "history.csv" else found.has_predictions("val")
+    (run.path / name).unlink()
+    assert not (found.history() if name == "history.csv" else found.has_predictions("val"))
+
+
+def test_an_ensemble_whose_card_lost_a_member_is_refused(tmp_path: Path) -> None:
+    members = {name: make_run(tmp_path / name).path for name in "abc"}
+    run = make_run(tmp_path / "all", card=ensemble_card(Run(tmp_path / "all"), members))
+    values = run.card.to_dict()
+    del values["members"][0]
+    write_document(run.card_path, "card", CARD_VERSION, values)
+    with pytest.raises(RunError, match="do not add up to 1"):
+        Run.open(run.path).card  # noqa: B018  # it is read here

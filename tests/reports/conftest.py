@@ -68,15 +68,15 @@ def make_run(path: Path, data: Path, *, seed: int = 0, leaky: bool = False, val:
         history=HistoryFacts(seconds=1.0, finetune_starts=5, best_epoch=7, search=None, warnings=()),
         environment={"python": "3.11"},
     )
-    run = builders.make_run(path, subsets, card)
-    with run.history_path.open("w", newline="") as file:
+    path.mkdir(parents=True, exist_ok=True)
+    with Run(path).history_path.open("w", newline="") as file:
         writer = csv.DictWriter(file, HISTORY_COLUMNS, restval="")
         writer.writeheader()
         for epoch in range(1, 9):
             stage = "frozen" if epoch < 5 else "finetune"
             row = {"train_loss": 2 / epoch, "val_loss": 2.2 / epoch, "train_accuracy": 0.5, "val_clip_accuracy": 0.4}
             writer.writerow({"epoch": epoch, "stage": stage, **row})
-    return run
+    return builders.make_run(path, subsets, card)
 
 
 def give_network(run: Run, data: Path) -> Run:
