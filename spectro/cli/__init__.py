@@ -13,6 +13,7 @@ from spectro.cli import data, evaluate, experiments, plots, predicting, renderin
 from spectro.cli.app import MISTAKE, command_line, complain
 from spectro.cli.app import app as program
 from spectro.cli.stopping import AFTER_STOP, NOTHING, Stop, after_stop, stoppable, system_error
+from spectro.core.distribution import of_missing_package
 from spectro.core.errors import ConfigError, SpectroError
 
 __all__ = [
@@ -68,6 +69,8 @@ def _run(words: Sequence[str], stop: Stop) -> int | None:
     except Exception as error:
         if stop.number is not None:  # it came while a module was imported, which made another error of it
             raise KeyboardInterrupt from None
+        if isinstance(error, ModuleNotFoundError):
+            error = of_missing_package(error) or error
         if isinstance(error, SpectroError):
             return complain(str(error), MISTAKE)
         if isinstance(error, CycloptsError):

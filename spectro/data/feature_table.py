@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.arrays import Floats32
-from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError, DataError
+from spectro.core.distribution import require_packages
+from spectro.core.errors import DataError
 from spectro.core.files import replacing, write_csv
 from spectro.core.formatting import defuse
 from spectro.core.tables import Segment
@@ -71,11 +71,10 @@ def _require_own(path: Path) -> None:
 
 def _write_parquet(path: Path, segments: Sequence[Segment], columns: Sequence[str], values: Floats32) -> None:
     """Write `KEYS` as text and float64, the values as float32."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError(f"Parquet needs pyarrow: {install_command('parquet')}; or export to .csv") from None
+    require_packages("Parquet", "pyarrow", otherwise="export to .csv")
+    import pyarrow
+    from pyarrow import parquet
+
     keys = [(one.id, one.clip.id, one.clip.label, one.clip.group, one.start) for one in segments]
     arrays = [pyarrow.array(column) for column in [*zip(*keys, strict=True), *np.ascontiguousarray(values.T)]]
     with replacing(path) as temporary:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spectro.core.alignment import own_clips
-from spectro.core.distribution import install_command
+from spectro.core.distribution import require_packages
 from spectro.core.errors import ConfigError, DataError, RunError
 from spectro.core.files import write_csv
 from spectro.core.formatting import defuse
@@ -82,10 +82,9 @@ def label_issues_of(clips: Predictions) -> tuple[LabelIssue, ...]:
     ConfigError
         cleanlab is not installed.
     """
-    try:
-        from cleanlab.filter import find_label_issues
-    except ImportError:
-        raise ConfigError(f"label issues need cleanlab: {install_command('cleanlab')}") from None
+    require_packages("finding label issues", "cleanlab")
+    from cleanlab.filter import find_label_issues
+
     known = clips.select(clips.truth >= 0)
     if len(set(known.truth.tolist())) < 2:
         raise DataError("label issues are found among clips of at least two known classes, but there are fewer")

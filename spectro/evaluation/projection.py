@@ -17,7 +17,7 @@ from spectro.audio.features import FEATURES
 from spectro.core.arrays import Floats, Floats32, Items, Mask
 from spectro.core.config import Config, ModelConfig
 from spectro.core.data_folder import DataFolder
-from spectro.core.distribution import install_command
+from spectro.core.distribution import require_packages
 from spectro.core.errors import ConfigError, DataError, did_you_mean
 from spectro.core.records import Record
 from spectro.core.runs import Run
@@ -26,7 +26,6 @@ from spectro.data.features import FeatureStore, extract
 from spectro.data.store import open_store
 from spectro.evaluation.results import Estimate
 from spectro.evaluation.statistics import BootstrapConfig, bootstrap, percentile_interval
-from spectro.training.backbone_features import frozen_features, run_features
 
 NEIGHBOURS = 5
 """Nearest neighbours whose class is compared."""
@@ -180,9 +179,14 @@ def backbone_vectors(
 
     Raises
     ------
+    ConfigError
+        torch is not installed.
     WeightsError
         The backbone's weights are not installed.
     """
+    require_packages("the map of a backbone", "torch", "timm")
+    from spectro.training.backbone_features import frozen_features
+
     store = open_store(data, config_id)
     values = frozen_features(store, model, weights)
     trained = "random" if weights == "none" else "pretrained"
@@ -203,11 +207,16 @@ def run_vectors(run: Run | Path | str, *, data: DataFolder | Path | str | None =
 
     Raises
     ------
+    ConfigError
+        torch is not installed.
     RunError
         The run holds no network, or has no test predictions.
     DataError
         The data folder is gone.
     """
+    require_packages("the map of a run", "torch")
+    from spectro.training.backbone_features import run_features
+
     run = Run.open(run)
     first = run.leaves()[0]
     title = first.name if not run.card.is_ensemble else f"{first.name}, the first member of {run.name}"
@@ -355,10 +364,9 @@ def _tsne(values: Floats) -> Plane:
 
 def _umap(values: Floats) -> Plane:
     """Keep neighbours together [McInnes et al., 2018]; needs umap-learn."""
-    try:
-        from umap import UMAP
-    except ModuleNotFoundError:
-        raise ConfigError(f"umap needs the package umap-learn: {install_command('umap')}; or use t-sne") from None
+    require_packages("this map", "umap", otherwise="use t-sne")
+    from umap import UMAP
+
     near = min(15, len(values) - 1)
     start = values.shape[0] > KEPT  # below, the spectral start finds too few eigenvectors
     points = UMAP(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from spectro.core.arrays import Floats32, Probs, softmax
 from spectro.core.card import Card
-from spectro.core.distribution import install_command
 from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.inference.finite import require_finite
 from spectro.inference.onnx_file import REMEDY, ExportedModel, OnnxFile, read_onnx
@@ -150,10 +149,8 @@ def open_session(content: bytes, name: str) -> Any:
     RunError
         it cannot load the graph.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ConfigError(f"{name} needs onnxruntime: {install_command('onnx')}") from None
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET
     try:

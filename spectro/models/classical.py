@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError, RunError, first_line
+from spectro.core.distribution import require_packages
+from spectro.core.errors import RunError, first_line
 from spectro.core.files import replacing
 from spectro.core.registry import Registry
 
@@ -41,10 +41,9 @@ class Method:
 
 
 def _xgboost(seed: int) -> BaseEstimator:
-    try:
-        import xgboost  # an extra, and slow to import
-    except ImportError:
-        raise ConfigError(f"'xgboost' needs the package of that name: {install_command('classical')}") from None
+    require_packages("this model", "xgboost")
+    import xgboost  # slow to import
+
     return xgboost.XGBClassifier(
         n_estimators=200, subsample=0.8, colsample_bytree=0.5, tree_method="hist", random_state=seed
     )

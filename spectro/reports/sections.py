@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from spectro.core.card import Card
 from spectro.core.config import RenderConfig
-from spectro.core.errors import RunError
+from spectro.core.distribution import require_packages
+from spectro.core.errors import ConfigError, RunError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
 from spectro.evaluation.results import Metrics
@@ -168,6 +169,11 @@ def highlights(lead: Section, source: MediaSource | None, budget: Budget) -> Hig
 
 
 def _overlay(run: Run, budget: Budget) -> CamOverlay | None:
+    try:
+        require_packages("it", "torch", "pytorch_grad_cam")
+    except ConfigError as error:
+        budget.missing.append(f"No Grad-CAM overlay: {error}.")
+        return None
     from spectro.reports.cam_overlay import CamOverlay  # here, because importing torch takes seconds
 
     overlay = CamOverlay.of(first_leaf(run) or run)

@@ -91,7 +91,7 @@ def test_what_cannot_be_examined_is_explained(folds: list[Run], monkeypatch: pyt
     predictions, _ = out_of_fold(0)
     with pytest.raises(DataError, match="at least two known classes"):
         label_issues_of(predictions.select(predictions.truth == 1))
-    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
     with pytest.raises(ConfigError, match=r"pip install 'spectro-audio\[cleanlab\]'"):
         find_label_issues(folds)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from spectro.core.config import require
-from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError
+from spectro.core.distribution import require_packages
 from spectro.core.runs import Run
 from spectro.serving.export.report import GateReport
 
@@ -97,16 +95,8 @@ def export(
     run, out = Run.open(run), Path(out)
     suffix = SUFFIXES[format]
     require(out.suffix.lower() == suffix, f"{out} must end in {suffix} to hold a model in the format {format}")
-    require_packages(format)
+    require_packages("an export", "torch", *NEEDED[format])
     from spectro.serving.export.build import build  # it needs those packages, and torch
 
     settings = ExportSettings(front=front, format=format, int8=int8, stft=stft, allow_loss=allow_loss)
     return build(run, out, settings, None if data is None else Path(data), log)
-
-
-def require_packages(format: Format) -> None:
-    """Raise ConfigError where a package that a format needs is missing."""
-    missing = [name for name in NEEDED[format] if find_spec(name) is None]
-    if missing:
-        also = " openvino" if "openvino" in missing else ""
-        raise ConfigError(f"an export needs {' and '.join(missing)}: {install_command('onnx')}{also}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from spectro.core.distribution import install_command
+from spectro.core.distribution import require_packages
 from spectro.core.errors import ConfigError
 from spectro.serving.http.settings import ServerConfig, require_token
 
@@ -45,9 +44,7 @@ def serve(
     """
     config = config or ServerConfig()
     require_token(config, token)
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"a server needs {' and '.join(missing)}: {install_command('serve')}")
+    require_packages("a server", *NEEDED)
     if not runs:
         raise ConfigError("there is no run to serve; name at least one folder or .onnx file")
     from spectro.serving.http.served_run import ServedRun, distinct
