@@ -135,5 +135,7 @@ def _decimal(value: float, digits: int = 3) -> str:
     return "n/a" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points".replace("-", "\N{MINUS SIGN}")
+def _points(value: float, unit: bool = True) -> str:
+    if math.isnan(value):
+        return "n/a"
+    return f"{100 * value:+.1f}{' points' if unit else ''}".replace("-", "\N{MINUS SIGN}")

@@ -14,9 +14,10 @@ from markupsafe import Markup
 from spectro.core.card import Card
 from spectro.core.config import RenderConfig
 from spectro.core.distribution import require_packages
-from spectro.core.errors import ConfigError, RunError
+from spectro.core.errors import ConfigError, RunError, SpectroError
 from spectro.core.predictions import Predictions
 from spectro.core.runs import Run
+from spectro.evaluation.member_gains import MemberGains, member_gains
 from spectro.evaluation.results import Metrics
 from spectro.plots import charts
 from spectro.reports.examples import Cell, Example, ExampleFinder
@@ -94,6 +95,14 @@ class Section:
         leaf = first_leaf(self.run)
         seconds = leaf.card.feature.segment.seconds if leaf and leaf.card.feature else None
         return [Markup(chart.svg()) for chart in charts.accuracy_by_segments(self.metrics.by_segments, seconds)]
+
+    @cached_property
+    def member_gains(self) -> tuple[MemberGains, ...] | str:
+        """What each member of an ensemble adds to each class; in one sentence why that is unknown."""
+        try:
+            return member_gains(self.run)
+        except (SpectroError, OSError) as error:
+            return f"What each member adds is unknown: {error}."
 
     @property
     def command(self) -> str:

@@ -46,6 +46,10 @@ def predictions_of(data: Path, seed: int = 0) -> Predictions:
     )
 
 
+ADVICE = "under-fitted: <train> longer"
+"""A warning in the cards of these runs."""
+
+
 def make_run(path: Path, data: Path, *, seed: int = 0, leaky: bool = False, val: bool = True) -> Run:
     """A run on the rendered corpus, without weights."""
     config = open_store(data).config
@@ -65,7 +69,9 @@ def make_run(path: Path, data: Path, *, seed: int = 0, leaky: bool = False, val:
         split=split,
         data=replace(builders.data_facts(data), config_id=config.config_id(), clips=24, labels={}),
         command="spectro finetune data",
-        history=HistoryFacts(seconds=1.0, finetune_starts=5, best_epoch=7, search=None, warnings=()),
+        history=HistoryFacts(
+            seconds=1.0, finetune_starts=5, best_epoch=7, search=None, warnings=(ADVICE,), baseline=0.25
+        ),
         environment={"python": "3.11"},
     )
     path.mkdir(parents=True, exist_ok=True)

@@ -94,6 +94,20 @@ def test_an_ensemble_has_segment_metrics_where_members_align(page: Path, three_r
     assert row[0].count("<circle") == 4
 
 
+def test_each_member_has_its_gain_in_every_class(page: Path, three_runs: tuple[Run, ...]) -> None:
+    both = three_runs[-1]
+    text = page.read_text()
+    table = text[text.index('<table class="data gains">') :]
+    rows = table[: table.index("</table>")].split("<tr")[3:]
+    assert len(rows) == 1 + len(both.card.labels)
+    assert all(row.count("<td") == 1 + 2 * len(both.card.members) for row in rows)
+
+
+def test_training_shows_the_baseline_and_its_warnings(page: Path) -> None:
+    assert 'data-baseline="0.25"' in page.read_text()
+    assert "<li>under-fitted: &lt;train&gt; longer</li>" in page.read_text()
+
+
 def test_an_ensemble_without_segment_metrics_says_so(rendered: Path, tmp_path: Path) -> None:
     members = [make_run(tmp_path / name, rendered, seed=n) for n, name in enumerate(("first", "second"))]
     both = ensemble(members, out=tmp_path / "both")
