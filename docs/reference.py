@@ -25,7 +25,11 @@ SETTINGS = {
     "Models": ("core.config.ModelConfig", "core.config.ClassicalConfig"),
     "Training": ("core.config.FinetuneConfig",),
     "Evaluation": ("evaluation.statistics.BootstrapConfig",),
-    "Experiments": ("experiments.leakage.LeakageGapConfig", "experiments.learning_curve.CurveConfig"),
+    "Experiments": (
+        "experiments.leakage.LeakageGapConfig",
+        "experiments.learning_curve.CurveConfig",
+        "experiments.review.ReviewConfig",
+    ),
 }
 """The settings that users give, by heading; those of features follow from their registry."""
 FLOORS = {
@@ -56,6 +60,7 @@ def commands() -> str:
     """Return a section for each command, in the order of the program's help."""
     text = cli.program.generate_docs(output_format="markdown", recursive=True)
     _, *parts = re.split(r"^(?=## spectro )", text, flags=re.MULTILINE)
+    parts = [part for part in parts if not part.startswith("## spectro --")]  # the front page has it
     section = {part.splitlines()[0].removeprefix("## spectro "): part for part in parts}
     order = [name for names in ORDER.values() for name in names]
     if section.keys() != set(order):

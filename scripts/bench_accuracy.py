@@ -22,7 +22,7 @@ from spectro.inference.batches import keep_memory
 
 MOBILENET = ModelConfig(name="mobilenetv2_100")
 LITE = ModelConfig(name="tf_efficientnet_lite0")
-TUNED = FinetuneConfig(frozen_epochs=30, epochs=10)
+TUNED = FinetuneConfig(frozen_epochs=30, epochs=10, finetune_lr=2e-4)
 FROZEN = replace(TUNED, frozen_epochs=80, epochs=0)
 DIRECT = replace(TUNED, frozen_epochs=0)
 RANDOM = replace(TUNED, frozen_epochs=0, finetune_lr=1e-3)

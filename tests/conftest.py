@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import soundfile
 
 from spectro.core.arrays import Floats32
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
+from tests.raylets import Raylets
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads slow down work on tiny tensors
 # Two processes that fill one numba cache at once can leave one that crashes whoever loads it. It is set, not only where
@@ -137,3 +139,21 @@ def rendered(corpus_csv: Path, small: RenderConfig, tmp_path_factory: pytest.Tem
     from spectro.data.render import render
 
     return render(corpus_csv, out=tmp_path_factory.mktemp("rendered"), config=small, workers=1).data
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Callable[[], str]]:
+    """Return a function that makes an empty bucket on a server of this process, and returns its URL."""
+    from tests.buckets import serving_buckets
+
+    with serving_buckets() as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Raylets]:
+    """Return a Ray cluster of two machines with one core each, both of them this one."""
+    from tests.raylets import two_raylets
+
+    with two_raylets() as raylets:
+        yield raylets

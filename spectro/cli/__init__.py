@@ -9,7 +9,22 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from spectro.cli import data, evaluate, experiments, plots, predicting, rendering, serve, serving, train
+from spectro.cli import (
+    data,
+    evaluate,
+    exchange,
+    experiments,
+    installation,
+    openset,
+    plots,
+    predicting,
+    rendering,
+    review,
+    serve,
+    serving,
+    similar,
+    train,
+)
 from spectro.cli.app import MISTAKE, command_line, complain
 from spectro.cli.app import app as program
 from spectro.cli.stopping import AFTER_STOP, NOTHING, Stop, after_stop, stoppable, system_error
@@ -19,14 +34,20 @@ from spectro.core.errors import ConfigError, SpectroError
 __all__ = [
     "data",
     "evaluate",
+    "exchange",
     "experiments",
+    "installation",
+    "lots",
     "main",
+    "openset",
     "plots",
     "predicting",
     "program",
     "rendering",
+    "review",
     "serve",
     "serving",
+    "similar",
     "train",
 ]
 

@@ -39,15 +39,17 @@ ORDER = {
         "export",
         "serve",
     ),
+    "Unknown and unlabelled sounds": ("openset", "similar", "review"),
+    "More machines": ("status", "seal"),
     "More evaluation": ("crossval", "tta", "label-issues", "evaluate-predictions"),
     "Command groups": ("data", "plot", "models", "bench"),
 }
 """Every command of the top level as the help lists them, under their headings."""
 GROUPS = {
-    "data": ("check", "audit", "preview", "features", "clean", "list", "verify"),
+    "data": ("check", "audit", "preview", "features", "clean", "pack", "unpack", "export", "list", "verify"),
     "plot": ("run", "map", "features", "learning-curve"),
-    "models": ("list", "show", "card", "push"),
-    "bench": ("recipes", "run", "sweep"),
+    "models": ("list", "show", "card", "push", "space"),
+    "bench": ("recipes", "run", "sweep", "openset", "review"),
 }
 """Every command of each group, in the order of the help."""
 TITLES = {

@@ -35,10 +35,12 @@ def require_device(_: object, name: str) -> None:
 
 
 Workers = Annotated[int, Parameter(validator=between(0, 1024))]
+Megabytes = Annotated[float, Parameter(validator=between(0.001, 4000))]
 Seed = Annotated[int, Parameter(validator=between(0, 2**32 - 1))]
 Seeds = Annotated[int, Parameter(validator=between(1, 1000))]
 EpochsCap = Annotated[int, Parameter(validator=between(0, MAX_EPOCHS))]
 Classes = Annotated[int, Parameter(validator=between(1, 1_000_000))]
+Count = Annotated[int, Parameter(validator=between(0, 1_000_000))]
 PerClass = Annotated[int, Parameter(validator=between(1, 1000))]
 Overlap = Annotated[float, Parameter(validator=between(0, 1, open_end=True))]
 Probability = Annotated[float, Parameter(validator=between(0, 1))]

@@ -20,9 +20,9 @@ from spectro.cli.app import (
     put_json,
     put_table,
 )
-from spectro.cli.bounds import PerClass, Seed, Workers
-from spectro.cli.outputs import FAILURE_COLUMNS, FEATURE_COLUMNS, require_file
-from spectro.core.config import Config, SegmentConfig, SplitConfig
+from spectro.cli.bounds import Megabytes, PerClass, Seed, Workers
+from spectro.cli.outputs import FAILURE_COLUMNS, FEATURE_COLUMNS, require_file, require_folder
+from spectro.core.config import Config, ModelConfig, SegmentConfig, SplitConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,6 +189,7 @@ def features(
     *,
     feature: str = "stats",
     stats_set: str = "",
+    backbone: str = ModelConfig().name,
     out: Path = Path("features.csv"),
     config_id: str | None = None,
     workers: Workers = 0,
@@ -197,12 +198,16 @@ def features(
 
     Example: spectro data features data --stats-set D --out features.parquet
 
+    Example: spectro data features data --feature backbone --backbone resnet50
+
     Parameters
     ----------
     data
         Folder made by spectro render.
     feature
-        A feature that is a vector: stats or tempo.
+        A feature that is a vector: stats, tempo, or backbone, the statistics of several stages of a frozen network.
+    backbone
+        That network, of timm or pretrained on sound; spectro models list shows them.
     stats_set
         What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
     out
@@ -217,10 +222,62 @@ def features(
         require_file(out, "parquet")
     else:
         require_file(out, "csv", columns=FEATURE_COLUMNS)
+    if feature == "backbone":
+        from spectro.training.probe import write_vectors
+
+        segments, values = write_vectors(data, out, config=ModelConfig(name=backbone), config_id=config_id)
+        print(f"wrote {out}: {segments} segments, {values} columns of {backbone}")
+        return 0
     extracted = spectro.extract(data, feature, config=config, config_id=config_id, workers=workers, progress=True)
     store = extracted.store
     print(f"wrote {store.export(out)}: {len(store.segments)} segments, {len(store.columns)} columns of {feature}")
     return complain_of(extracted.failed)
+
+
+@command("data pack")
+def pack(
+    data: Path, out: str, /, *, config_id: str | None = None, shard_mb: Megabytes = 256, as_json: Json = False
+) -> None:
+    """Pack a data folder into a few large files, in a folder or a bucket, from which all commands can read it.
+
+    Example: spectro data pack data s3://spectrograms/run1
+
+    Parameters
+    ----------
+    data
+        Folder made by spectro render.
+    out
+        Folder or URL to pack it into.
+    config_id
+        Which spectrograms, if data holds several configurations.
+    shard_mb
+        Largest size of a file, in megabytes.
+    """
+    from spectro.data import packing
+
+    sealed = packing.pack(data, out, config_id=config_id, shard_mb=shard_mb)
+    if as_json:
+        return put_json(sealed.to_dict())
+    print(f"packed {sealed.segments} spectrograms of {sealed.clips} clips into {sealed.lots} files below {out}")
+    return None
+
+
+@command("data unpack")
+def unpack(source: str, out: Path, /) -> None:
+    """Write a packed data folder, or a sealed rendering, as a folder of PNG files again.
+
+    Example: spectro data unpack s3://spectrograms/run1 data
+
+    Parameters
+    ----------
+    source
+        Folder or URL made by spectro data pack or spectro seal.
+    out
+        Folder to write.
+    """
+    from spectro.data import packing
+
+    print(f"wrote {packing.unpack(source, require_folder(out, 'data'))}")
 
 
 @command("data clean")
@@ -316,6 +373,9 @@ def put_audit(report: Audit, gaps: Sequence[LeakageGap]) -> None:
         ]
         put_table(("clip", "duplicate of", "kind", "similarity", ""), rows)
     print(f"{len(report.pairs)} duplicate pairs in {report.clips} clips, {len(report.ungrouped)} in different groups")
+    if (recall := report.recall).clips:
+        sample = f"{recall.clips} clips compared by all of them have {recall.pairs} pairs, of which {recall.found}"
+        print(f"clips were compared by their rarer landmarks, for there are many; {sample} were found this way too")
     if report.split:
         leaks = f"{len(report.across)} pairs and {len(report.leaking_groups)} groups"
         print(f"split {report.split}: {leaks} are in two subsets")

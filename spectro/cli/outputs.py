@@ -67,6 +67,7 @@ RUN_FILES = (
     "model.skops",
     "predictions-*",
     "segments-*",
+    "openset-*",
     "generation*",
     ".*",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 import spectro
 from spectro.cli.app import SOME_FAILED, Flag, Json, Several, command, complain, complain_of, log, put_table
 from spectro.cli.bounds import Classes, Device, Overlap, Probability, Workers
+from spectro.cli.lots import Lots, in_lots, predict_in_lots, refuse_with_lots
 from spectro.cli.outputs import PREDICTION_COLUMNS, Kind, require_file, require_folder
 from spectro.cli.stopping import RESUMES, after_stop
 from spectro.core.errors import ConfigError
@@ -22,33 +24,33 @@ if TYPE_CHECKING:
     from spectro.inference.stream import Target, Written
     from spectro.inference.tables import TableOptions
 
-STDOUT = Path("-")
+STDOUT = "-"
 NAMED = 10
 """Files that could not be used which are named; a table lists all of them."""
 
 Format = Literal["csv", "json", "jsonl", "parquet", "audacity", "raven"]
 
 
-def require_path(_: object, path: Path | None) -> None:
+def require_path(_: object, path: str | None) -> None:
     """Refuse an option where the path of an output should be; raises ValueError, which the command line reports."""
-    if path is not None and path != STDOUT and str(path).startswith("-"):
+    if path is not None and path != STDOUT and path.startswith("-"):
         raise ValueError(f"it needs a path, but {path} follows; write - for standard output")
 
 
-def require_no_option(_: object, files: list[Path]) -> None:
+def require_no_option(_: object, files: list[str]) -> None:
     """Refuse an unknown option where files are expected; raises ValueError, which the command line reports."""
-    wrong = next((file for file in files if str(file).startswith("-") and file != STDOUT), None)
+    wrong = next((file for file in files if file.startswith("-") and file != STDOUT), None)
     if wrong is not None:
         raise ValueError(f"there is no option {wrong}; a file that is called so is given as ./{wrong}")
 
 
-Output = Annotated[Path | None, Parameter(allow_leading_hyphen=True, validator=require_path)]
+Output = Annotated[str | None, Parameter(allow_leading_hyphen=True, validator=require_path)]
 
 
 @command("predict")
 def predict(
-    run: Path,
-    files: Annotated[list[Path], Parameter(allow_leading_hyphen=True, validator=require_no_option)],
+    run: str,
+    files: Annotated[list[str], Parameter(allow_leading_hyphen=True, validator=require_no_option)],
     /,
     *,
     out: Output = None,
@@ -60,6 +62,8 @@ def predict(
     overlap: Overlap | None = None,
     device: Device = "auto",
     workers: Workers = 0,
+    engine: str | None = None,
+    plan: Flag = False,
     as_json: Json = False,
 ) -> int:
     """Classify audio files with a finished run; every setting of the sound comes from the run's card.
@@ -100,6 +104,11 @@ def predict(
         auto, cpu, cuda or mps.
     workers
         Processes that decode ahead of the model; 0 = one per core. One file is decoded without any.
+    engine
+        Do it in lots, which may be done on many machines: local, ray, ray:ADDRESS, or shard:0/64 as the first of 64
+        jobs. Whatever dies, the same command goes on; spectro seal writes predictions.parquet. URLs are always done so.
+    plan
+        Only list the files and write the plan of the lots.
     """
     from spectro.inference.events import EventRule
     from spectro.inference.sources import read_lists
@@ -107,10 +116,15 @@ def predict(
 
     rule = None if events is None else EventRule.parse(events)
     options = TableOptions(events=rule, top=top, min_confidence=min_confidence)
+    if in_lots(engine, plan, *files, *([out] if out else [])):
+        given = {"format": bool(format), "per-file": per_file, "events": events is not None, "top": top is not None}
+        refuse_with_lots(given | {"min-confidence": min_confidence > 0})
+        where = Lots(engine=engine or "local", workers=workers, plan_only=plan, as_json=as_json)
+        return predict_in_lots(run, files, out, where, overlap=overlap, device=device)
     if as_json and (out is not None or format):
         raise ConfigError("--json prints JSON; to write it, use --out FILE.json alone")
     if out is not None and out != STDOUT:
-        target = _target(out, format, per_file)
+        target = _target(Path(out), format, per_file)
         after_stop.set(RESUMES)
         written = spectro.predict_to(
             run,
@@ -136,10 +150,7 @@ def predict(
         progress=kind is None,
     )
     _print(predicted, kind, options)
-    for answer in predicted.answers:
-        for warning in answer.warnings:
-            log(f"spectro: {warning.reason}: {warning.message}")
-    _log_skipped(predicted)
+    _log_oddities(predicted)
     return complain_of(predicted.failed)
 
 
@@ -156,7 +167,7 @@ def _target(out: Path, formats: tuple[Format, ...], per_file: bool) -> Target:
     return target
 
 
-def _printed(out: Path | None, formats: tuple[Format, ...], per_file: bool, as_json: bool) -> Format | None:
+def _printed(out: str | None, formats: tuple[Format, ...], per_file: bool, as_json: bool) -> Format | None:
     """Return the format that is printed; None for a table to look at."""
     if out is None and (formats or per_file):
         raise ConfigError("--format and --per-file say what is written; name a file or folder in --out, or - to print")
@@ -174,6 +185,8 @@ def _print(predicted: Predicted, kind: Format | None, options: TableOptions) -> 
         from spectro.core.files import ESCAPED
         from spectro.inference.tables import LINES
 
+        tells = any(answer.none_of_these is not None for answer in predicted.answers)
+        options = replace(options, none_of_these=tells)
         outcomes: list[Answer | Failure] = [*predicted.answers, *predicted.failed]
         for line in LINES[kind](predicted.labels, outcomes, options):
             sys.stdout.buffer.write(line.encode(errors=ESCAPED))
@@ -182,7 +195,7 @@ def _print(predicted: Predicted, kind: Format | None, options: TableOptions) -> 
     rows = [
         (
             answer.source,
-            answer.label_above(options.min_confidence) or "unsure",
+            "none of these" if answer.none_of_these else answer.label_above(options.min_confidence) or "unsure",
             _probabilities(answer, options.top),
             timeline(answer, options),
         )
@@ -213,6 +226,13 @@ def _report(written: Written, target: Target) -> int:
     if not written.failed:
         return 0
     return complain(f"{len(written.failed)} of the files could not be used: {target.failed_path}", SOME_FAILED)
+
+
+def _log_oddities(predicted: Predicted) -> None:
+    for answer in predicted.answers:
+        for warning in answer.warnings:
+            log(f"spectro: {warning.reason}: {warning.message}")
+    _log_skipped(predicted)
 
 
 def _log_skipped(source: Predicted | Written) -> None:

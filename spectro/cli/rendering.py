@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import spectro
 from spectro.cli.app import Flag, Json, command, complain_of, fields, put_json
-from spectro.cli.bounds import Workers
+from spectro.cli.bounds import Megabytes, Workers
+from spectro.cli.lots import Lots, in_lots, refuse_with_lots, render_in_lots
 from spectro.cli.outputs import require_folder
 from spectro.cli.stopping import NOTHING, after_stop
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 
 @command("render")
 def render(
-    source: Path,
+    source: str,
     /,
     *,
-    out: Path,
+    out: str,
     layout: str = "auto",
     workers: Workers = 0,
+    engine: str | None = None,
+    shard_mb: Megabytes = 256,
+    plan: Flag = False,
     strict: Flag = False,
     exclude: Path | None = None,
     source_moved: Flag = False,
@@ -47,13 +51,20 @@ def render(
     Parameters
     ----------
     source
-        A folder with one folder per class, or a CSV file with the columns path,label[,group][,fold].
+        A folder with one folder per class, or a CSV file with the columns path,label[,group][,fold]; or a URL of one.
     out
-        Folder for clips.csv, failed.csv, warnings.csv and the images.
+        Folder for clips.csv, failed.csv, warnings.csv and the images; or a URL.
     layout
         How the source is laid out; auto means csv for a file and folder for a folder.
     workers
         Number of processes; 0 = one per core.
+    engine
+        Do it in lots, which may be done on many machines: local, ray, ray:ADDRESS, or shard:0/64 as the first of 64
+        jobs. Whatever dies, the same command goes on; spectro seal ends it. URLs are always done so.
+    shard_mb
+        Size of the files that lots are written to, in MB.
+    plan
+        Only list the source and write the plan of the lots.
     strict
         Stop at the first file that cannot be used or is odd, instead of listing it and continuing.
     exclude
@@ -66,13 +77,17 @@ def render(
         Only estimate the number of clips and segments, the disk space and the time.
     """
     config = RenderConfig(mel=mel, segment=segment)
+    if in_lots(engine, plan, source, out):
+        refuse_with_lots({"strict": strict, "source-moved": source_moved, "prune": prune, "dry-run": dry_run})
+        where = Lots(engine=engine or "local", workers=workers, plan_only=plan, as_json=as_json)
+        return render_in_lots(source, out, where, config=config, layout=layout, shard_mb=shard_mb, exclude=exclude)
     if dry_run:
         after_stop.set(NOTHING)
         estimate = spectro.estimate_rendering(source, config=config, layout=layout, workers=workers, exclude=exclude)
         return put_estimate(estimate, as_json)
     rendering = spectro.render(
         source,
-        out=require_folder(out, "data"),
+        out=require_folder(Path(out), "data"),
         config=config,
         layout=layout,
         workers=workers,

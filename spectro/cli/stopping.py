@@ -41,6 +41,7 @@ AFTER_STOP = {
     "report": "no report was written",
     "predict": "no predictions were written",
     "explain": WHOLE,
+    "seal": RESUMES,
     "serve": "the sounds and answers that it kept are gone",
     "crossval": NO_RESULT,
     "tta": NO_RESULT,

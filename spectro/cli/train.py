@@ -68,6 +68,7 @@ def finetune(
     seeds: Seeds = 1,
     tensorboard: Flag = False,
     mlflow: Flag = False,
+    wandb: Flag = False,
     config: Annotated[FinetuneConfig, fields("Training")] = FinetuneConfig(),  # noqa: B008
     search: Annotated[bool, Parameter(group=CLASSICAL)] = True,
     search_folds: Annotated[int, Parameter(group=CLASSICAL, validator=between(2, 1000))] = ClassicalConfig().folds,
@@ -80,6 +81,8 @@ def finetune(
 
     Example: spectro finetune data --model svm --feature stats
 
+    Example: spectro finetune data --model logistic --feature backbone --backbone resnet50
+
     Example: torchrun --nproc-per-node 2 -m spectro finetune data --backbone resnet50
 
     Parameters
@@ -90,7 +93,8 @@ def finetune(
         The same as --backbone, or a classical model such as svm; spectro models list shows all.
     feature
         Input of the model: mel (the spectrogram images), mfcc, chroma, stats, ...; auto is mel for networks, stats for
-        classical models, and for networks pretrained on sound what they were trained on.
+        classical models, and for networks pretrained on sound what they were trained on. With a classical model,
+        backbone is what the frozen --backbone makes of each segment.
     stats_set
         What stats summarizes: C, D, D57, or feature names joined by + (mfcc+chroma); C by default.
     weights
@@ -112,18 +116,23 @@ def finetune(
         Also write each epoch for TensorBoard, into the run's folder.
     mlflow
         Also log each epoch to MLflow.
+    wandb
+        Also log each epoch to Weights & Biases; with WANDB_MODE=offline into the run's folder.
     search
         Search the model's settings by cross-validation on the training set.
     search_folds
         Number of folds of that cross-validation; no group is in two of them.
     """
     require_device("--device", config.device)
-    network = dataclasses.replace(network, name=model or network.name)
-    tracking = [name for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)) if wanted]
+    name = model or network.name
+    wanted = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
+    tracking = [name for name, is_wanted in wanted.items() if is_wanted]
     fitting = ClassicalConfig(search=search, folds=search_folds)
-    train, settings, default = trainer(network, weights, tracking, config, fitting)
+    probing = feature == "backbone"
+    network = network if probing else dataclasses.replace(network, name=name)
+    train, settings, default = trainer(name, network, weights, tracking, config, fitting, probing=probing)
     feature = default if feature == "auto" else feature
-    out = require_folder(out or Path("runs", f"{network.name}-{split}"), "run")
+    out = require_folder(out or Path("runs", f"{name}-{split}"), "run")
     of_seeds = [dataclasses.replace(settings, seed=config.seed + number) for number in range(seeds)]
     runs = [
         train(
@@ -144,9 +153,18 @@ def finetune(
 
 
 def trainer(
-    network: ModelConfig, weights: str, tracking: Sequence[str], config: FinetuneConfig, fitting: ClassicalConfig
+    name: str,
+    network: ModelConfig,
+    weights: str,
+    tracking: Sequence[str],
+    config: FinetuneConfig,
+    fitting: ClassicalConfig,
+    *,
+    probing: bool,
 ) -> tuple[Callable[..., Run], FinetuneConfig | ClassicalConfig, str]:
     """Return the function that trains this kind of model, its settings, and the feature that it takes by default.
+
+    When `probing`, the model `name` is a classical one that takes the features of `network`.
 
     Raises
     ------
@@ -155,28 +173,32 @@ def trainer(
     """
     from spectro.models.classical import METHODS
 
-    if network.name not in METHODS:
-        if fitting != ClassicalConfig():
+    if name not in METHODS:
+        if probing:
             raise ConfigError(
-                f"--no-search and --search-folds are for classical models, but '{network.name}' is a network"
+                f"the feature backbone is for classical models ({', '.join(METHODS)}), but '{name}' is a network; "
+                f"say --model logistic --backbone {name}"
             )
+        if fitting != ClassicalConfig():
+            raise ConfigError(f"--no-search and --search-folds are for classical models, but '{name}' is a network")
         from spectro.inference.batches import keep_memory
         from spectro.models import EMBEDDERS
 
         keep_memory()
-        default = EMBEDDERS[network.name].feature if network.name in EMBEDDERS else "mel"
+        default = EMBEDDERS[name].feature if name in EMBEDDERS else "mel"
         return partial(spectro.finetune, model=network, weights=weights, track=tracking), config, default
     differing = [
-        *network.differences(ModelConfig(name=network.name)),
+        *([] if probing else network.differences(ModelConfig(name=name))),
         *config.differences(FinetuneConfig(seed=config.seed)),
-        *(["weights"] if weights != "auto" else []),
+        *(["weights"] if weights != "auto" and not probing else []),
         *tracking,
     ]
     if differing:
         option = "--" + differing[0].partition(":")[0].replace("_", "-")
-        raise ConfigError(f"{option} is for networks, but '{network.name}' is a classical model; leave it out")
+        raise ConfigError(f"{option} is for networks, but '{name}' is a classical model; leave it out")
     after_stop.set("the same command fits this model anew")
-    return partial(spectro.train_classical, model=network.name), fitting, "stats"
+    backbone = network if probing else None
+    return partial(spectro.train_classical, model=name, backbone=backbone, weights=weights), fitting, "stats"
 
 
 def put_runs(runs: Sequence[Run]) -> None:

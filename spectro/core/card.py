@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from spectro.core.config import ClassicalConfig, FinetuneConfig, ModelConfig, RenderConfig, SegmentConfig, require
+from spectro.core.openset import OpenSetFacts
 from spectro.core.records import Record
 from spectro.core.tables import SplitStatistics, Subset
 
@@ -136,11 +137,18 @@ class HistoryFacts(Record):
     finetune_starts: int | None
     """First epoch of fine-tuning, if there was one."""
     best_epoch: int | None
+    """The epoch whose weights were kept."""
     search: GridSearchFacts | None
     warnings: tuple[str, ...]
     """What the training or its libraries warned of, one line each."""
     baseline: float | None = None
     """Validation accuracy of clips, 0..1, that a random forest on cepstral coefficients reaches on the same split."""
+    best_share: float = 1.0
+    """How far the kept weights are from the start of fine-tuning to that epoch, 0..1; 1 for those of the epoch."""
+
+    @classmethod
+    def _required(cls) -> tuple[str, ...]:
+        return tuple(name for name in super()._required() if name != "best_share")  # only fine-tuning has one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +238,8 @@ class Card(Record):
     """Rule by which the segments of a clip decide."""
     temperature: float = 1.0
     """Temperature of voted probabilities, fitted on validation; 1 leaves them as they are."""
+    openset: OpenSetFacts | None = None
+    """How sounds of no known class are recognized; None where `spectro openset` was not run."""
     feature: FeatureFacts | None = None
     """None for an ensemble, whose members have their own."""
     input: tuple[int, int] | None = None

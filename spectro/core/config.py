@@ -197,7 +197,7 @@ class FinetuneConfig(Config):
     augmented anew in each epoch: several times as fast, with less variety."""
     lr: float = 1e-3
     """Learning rate of the head, and of a network trained from scratch."""
-    finetune_lr: float = 2e-4
+    finetune_lr: float = 3e-4
     """Learning rate of the last layer while fine-tuning."""
     layer_decay: float = 1.0
     """Factor on the rate from each layer to the one before it while fine-tuning; 1 = the same rate everywhere."""

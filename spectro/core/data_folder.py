@@ -10,6 +10,7 @@ from spectro.core.config import RenderConfig
 from spectro.core.errors import ConfigError, DataError
 from spectro.core.files import read_document, write_document
 from spectro.core.records import Record
+from spectro.core.sealed_tables import local_tables, url_of
 from spectro.core.tables import (
     Clip,
     ClipWarning,
@@ -52,16 +53,33 @@ class DataFolder:
     """
 
     path: Path
+    url: str = ""
+    """Where it was sealed, if it was opened by its URL: its tables are copies then, and its spectrograms in shards."""
 
     @classmethod
     def open(cls, data: DataFolder | Path | str) -> DataFolder:
-        """Return the data folder; raises DataError when there is none."""
+        """Return the data folder, or the one that is sealed at a URL.
+
+        Raises
+        ------
+        DataError
+            there is none.
+        StorageError
+            the URL cannot be read.
+        """
         if isinstance(data, DataFolder):
             return data
+        if url := url_of(data):
+            return cls(local_tables(url), url)
         folder = cls(Path(data))
         if not folder.path.is_dir():
             raise DataError(f"there is no folder {data}; make it with `spectro render SOURCE --out {data}`")
         return folder
+
+    @property
+    def place(self) -> str:
+        """Its URL if it has one, else its path: what opens it again."""
+        return self.url or str(self.path)
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
@@ -132,11 +150,21 @@ class DataFolder:
         """Note where the folder is rendered from."""
         write_document(self._source_path, "source", SOURCE_VERSION, source.to_dict())
 
+    def source_place(self) -> str:
+        """Return the folder or URL that clip ids are relative to; raises DataError when the folder is gone."""
+        source = self.source
+        return source.root if source is not None and url_of(source.root) else str(self.source_root())
+
     def source_root(self) -> Path:
         """Return the folder that clip ids are relative to; raises DataError when it is gone."""
         source = self.source
         if source is None:
             raise DataError(f"{self.path} has no source.json; make it with `spectro render SOURCE --out {self.path}`")
+        if url_of(source.root):
+            raise DataError(
+                f"the sound of {self.place} is at {source.root}, where only render, predict, audit and report read it; "
+                "copy it to a disk, and `spectro data unpack` the spectrograms beside it"
+            )
         root = Path(source.root)
         if not root.is_dir():
             raise DataError(

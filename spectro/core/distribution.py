@@ -32,7 +32,8 @@ EXTRAS = {
     "ray": ("ray",),
     "onnx": ("onnx", "onnxscript"),
     "serve": ("starlette", "uvicorn"),
-    "tracking": ("tensorboard", "mlflow"),
+    "similar": ("faiss",),
+    "tracking": ("tensorboard", "mlflow", "wandb"),
 }
 """Modules that an installation without extras lacks, by the extra of pyproject.toml that brings them."""
 

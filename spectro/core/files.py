@@ -194,8 +194,13 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def write_document(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
     """Write JSON values with the format that they have, its version and a checksum over them."""
+    write_text(path, document_text(kind, version, values))
+
+
+def document_text(kind: str, version: int, values: Mapping[str, Any], *, indent: int | None = 2) -> str:
+    """Return what `write_document` writes; without `indent` in one line."""
     head = {"format": f"spectro-{kind}", "version": version, "checksum": _checksum(values)}
-    write_text(path, json.dumps({**head, **values}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return json.dumps({**head, **values}, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_document(
@@ -209,13 +214,22 @@ def read_document(
         (of the type `error`) the file is missing, damaged, of another kind or version, or was changed by hand.
     """
     try:
-        values = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise error(f"{path} does not exist; {remedy}") from None
     except IsADirectoryError:
         raise error(f"{path} is a folder, not a file; {remedy}") from None
     except OSError as fault:
         raise error(f"{path} cannot be read ({fault.strerror}); {remedy}") from None
+    return parse_document(data, path, kind, version, remedy=remedy, error=error)
+
+
+def parse_document(
+    data: bytes, path: Path | str, kind: str, version: int, *, remedy: str, error: type[SpectroError] = DataError
+) -> dict[str, Any]:
+    """Return the values of a document that was read already; `path` names it in messages. As `read_document`."""
+    try:
+        values = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as fault:
         raise error(f"{path} is damaged ({fault}); {remedy}") from None
     if not isinstance(values, dict) or values.get("format") != f"spectro-{kind}":

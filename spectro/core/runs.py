@@ -20,7 +20,10 @@ CARD_VERSION = 2
 PACKAGES = ("spectro", "torch", "timm", "torchvision", "librosa", "numpy", "scipy", "soundfile", "soxr", "scikit-learn")
 MAX_DEPTH = 16
 """Ensembles of ensembles are followed this far."""
-MODEL_FILES = ("weights.safetensors", "model.skops", "history.csv", "predictions-*.npz", "segments-*.npz")
+MODEL_FILES = (
+    *("weights.safetensors", "model.skops", "history.csv"),
+    *("predictions-*.npz", "segments-*.npz", "openset-*.npz"),
+)
 """What a model consists of, beside its card."""
 REMEDY = "make the run again with the command that made it"
 

@@ -12,20 +12,20 @@ from typing import Literal
 
 import numpy as np
 
+from spectro.audio.acoustic_fingerprint import Fingerprint, Recall, estimate_recall, find_duplicates, fingerprint_one
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, DataError
 from spectro.core.files import read_document, write_csv, write_document
 from spectro.core.records import Record
 from spectro.core.tables import Clip, Split
-from spectro.data.acoustic_fingerprint import Fingerprint, find_duplicates, fingerprint_one
 from spectro.data.engines import ClipTask, Failed
 from spectro.data.engines import local as engine
 from spectro.data.ownership import clear_dead
-from spectro.data.source import require_file
+from spectro.data.source import local_file
 from spectro.data.splits import leaking_groups
 from spectro.data.tables import require_tables
 
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 COLUMNS = (
     "first", "second", "kind", "similarity", "offset", "same_label", "same_group", "first_subsets", "second_subsets",
 )  # fmt: skip
@@ -86,6 +86,12 @@ class AuditSummary(Record):
     """Number of clips of each class."""
     unread: Mapping[str, str]
     """Clips that could not be compared, and why."""
+    sampled_clips: int
+    """Clips of a sample that was compared by all landmarks; 0 where all clips were."""
+    sampled_pairs: int
+    """Pairs that the sample has."""
+    sampled_found: int
+    """Those of them that this audit finds: the ratio is its recall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,8 @@ class Audit:
     """Number of clips of each class."""
     unread: Mapping[str, str]
     """Clips that could not be compared, and why."""
+    recall: Recall
+    """How much is missed, because of very many clips only the rarer hashes are compared."""
 
     @property
     def conflicts(self) -> tuple[Pair, ...]:
@@ -135,6 +143,9 @@ class Audit:
             leaking_groups=self.leaking_groups,
             labels=self.labels,
             unread=self.unread,
+            sampled_clips=self.recall.clips,
+            sampled_pairs=self.recall.pairs,
+            sampled_found=self.recall.found,
         )
 
 
@@ -143,7 +154,7 @@ class FingerprintJob(Record):
     """What all clips of one audit have in common."""
 
     root: str
-    """Folder of the source."""
+    """Folder or URL of the source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +174,7 @@ def audit(data: DataFolder | Path | str, *, split: str | None = None, workers: i
     Parameters
     ----------
     data
-        Folder that `render` made; the sound is read from where it was rendered from.
+        Folder that `render` made, or URL of a sealed one; the sound is read from where it was rendered from.
     split
         Name of a split: pairs and groups that are in more than one of its subsets are counted.
     workers
@@ -179,7 +190,7 @@ def audit(data: DataFolder | Path | str, *, split: str | None = None, workers: i
         the folder, its source or the split is not there.
     """
     data = DataFolder.open(data)
-    root = data.source_root()
+    root = data.source_place()
     require_tables(data)
     assigned = None if split is None else data.split(split)
     failed = {failure.path: failure.message for failure in data.failed}
@@ -192,6 +203,7 @@ def audit(data: DataFolder | Path | str, *, split: str | None = None, workers: i
         leaking_groups=() if assigned is None else tuple(_leaking(clips, assigned)),
         labels=dict(sorted(Counter(clip.label for clip in clips.values()).items())),
         unread=failed | unread,
+        recall=estimate_recall(list({one.sha256: one for one in prints.values()}.values())),
     )
     clear_dead(data.path)
     rows = ([getattr(pair, column) for column in COLUMNS] for pair in result.pairs)
@@ -266,18 +278,18 @@ def compare(
 
 def fingerprint_clip(job: FingerprintJob, task: ClipTask) -> PackedFingerprint:
     """Return the fingerprint of one clip; raises AudioError when it cannot be decoded."""
-    require_file(Path(job.root) / task.clip)
-    one = fingerprint_one(Path(job.root) / task.clip)
+    with local_file(job.root, task.clip) as path:
+        one = fingerprint_one(path)
     packed = io.BytesIO()
     np.savez(packed, hashes=one.hashes, frames=one.frames, outline=one.outline.astype(np.float16))
     return PackedFingerprint(sha256=one.sha256, arrays=base64.b64encode(packed.getvalue()).decode())
 
 
-def _fingerprints(root: Path, clips: Mapping[str, Clip], workers: int) -> tuple[dict[str, Fingerprint], dict[str, str]]:
+def _fingerprints(root: str, clips: Mapping[str, Clip], workers: int) -> tuple[dict[str, Fingerprint], dict[str, str]]:
     """Return the fingerprint of each clip in order of id, and why others have none."""
     prints, unread = {}, {}
     tasks = [ClipTask(clip=clip) for clip in clips]
-    for task, outcome in engine.run(fingerprint_clip, FingerprintJob(root=str(root)), tasks, workers=workers):
+    for task, outcome in engine.run(fingerprint_clip, FingerprintJob(root=root), tasks, workers=workers):
         if isinstance(outcome, Failed):
             unread[task.clip] = outcome.message
         else:
@@ -291,7 +303,7 @@ def _unpacked(packed: PackedFingerprint) -> Fingerprint:
             sha256=packed.sha256,
             hashes=arrays["hashes"],
             frames=arrays["frames"],
-            outline=arrays["outline"].astype(np.float32),
+            outline=arrays["outline"],
         )
 
 

@@ -11,6 +11,7 @@ from spectro.core.data_folder import RENDERED, DataFolder, Source
 from spectro.core.errors import AudioError, DataError
 from spectro.core.files import TEMPORARY, is_leftover, read_csv, remove_temporaries
 from spectro.core.locks import LOCK, OWNER
+from spectro.core.sealed_tables import SEALED
 from spectro.core.tables import FAILURE_COLUMNS
 from spectro.data.source import source_stamp
 from spectro.data.tables import known_provenance
@@ -37,6 +38,8 @@ def require_own(folder: Path) -> None:
         raise DataError(f"{folder} cannot be read ({error.strerror}); choose another --out") from None
     if "card.json" in names:
         raise DataError(f"{folder} is the folder of a run; choose another --out")
+    if SEALED in names:
+        raise DataError(f"{folder} holds packed or sealed spectrograms; choose another --out")
     others = [name for name in names if name not in (LOCK, OWNER) and not TEMPORARY.fullmatch(name)]
     own = "source.json" in others or any(folder.glob(f"{RENDERED}*/config.json"))
     if others and not own:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import stat
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from spectro.core.errors import AudioError
 from spectro.core.files import size_and_digest
+from spectro.core.sealed_tables import url_of
+from spectro.core.storage import fetch, join, open_storage
 
 KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -38,6 +43,34 @@ def require_file(path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = KINDS.get(stat.S_IFMT(mode), "no file")
         raise AudioError("unreadable", f"{path} is {kind}, not a file with sound; remove it, or leave it out")
+
+
+@contextmanager
+def local_file(root: str, clip: str) -> Iterator[Path]:
+    """Give the path of a source file while the body runs: its own, or that of a copy.
+
+    Parameters
+    ----------
+    root
+        Folder or URL of the source.
+    clip
+        Id of the clip.
+
+    Raises
+    ------
+    AudioError
+        it is missing, or is no file.
+    """
+    if not url_of(root):
+        require_file(Path(root) / clip)
+        yield Path(root) / clip
+        return
+    storage = open_storage(root)
+    entry = storage.head(clip)
+    if entry is None:
+        raise AudioError("missing", f"{join(root, clip)} does not exist")
+    with tempfile.TemporaryDirectory(prefix="spectro-sound-") as folder:
+        yield fetch(storage, entry, Path(folder))
 
 
 def source_stamp(path: Path) -> str:

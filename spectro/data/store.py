@@ -21,6 +21,7 @@ from spectro.core.data_folder import DataFolder
 from spectro.core.errors import DataError, StorageError
 from spectro.core.files import digest_text, read_document, write_document
 from spectro.core.locks import writing
+from spectro.core.sealed_tables import SEALED
 from spectro.core.tables import Segment
 from spectro.data import png
 from spectro.data.ownership import clear_dead
@@ -87,6 +88,13 @@ class Store:
     def digest(self) -> str:
         """Hash the content of every PNG; they are read for that only when one of them changed."""
         return self._content
+
+    def images(self) -> Iterator[tuple[Segment, bytes]]:
+        """Yield each segment with the bytes of its PNG, checked; raises DataError as `spectrograms` does."""
+        for segment in self.segments:
+            data = self._bytes(segment)
+            self._decode(segment, data)
+            yield segment, data
 
     def read(self, segment: Segment) -> Image:
         """Return one spectrogram `[bands, frames]` from its PNG; raises DataError as `spectrograms` does."""
@@ -193,7 +201,7 @@ def open_store(data: DataFolder | Path | str, config_id: str | None = None) -> S
     Parameters
     ----------
     data
-        Folder that `render` made.
+        Folder that `render` made, or folder or URL of a sealed one.
     config_id
         Which configuration; may be left out when there is only one.
 
@@ -217,7 +225,12 @@ def open_store(data: DataFolder | Path | str, config_id: str | None = None) -> S
         raise DataError(f"{data.path} has spectrograms of several settings; choose one by --config-id: {listing}")
     config = configs[config_id or next(iter(configs))]
     edited, segments = require_tables(data), read_segments(data, config)
-    return Store(path=data.rendered_path(config), config=config, segments=segments, edited=edited)
+    path, sealed = data.rendered_path(config), data.url or (data.path / SEALED).exists()
+    if sealed:
+        from spectro.data.shard_store import ShardStore
+
+        return ShardStore(path=path, config=config, segments=segments, edited=edited, url=data.place)
+    return Store(path=path, config=config, segments=segments, edited=edited)
 
 
 def picture_shape(config: RenderConfig) -> tuple[int, int]:

@@ -54,8 +54,13 @@ def write_tables(
     data.write_failures(tuple(failures))
     data.write_warnings(tuple(warnings))
     data.write_clips(tuple(clips))
-    facts = {"rows": _rows(clips if source is None else source), "failed": digest(data.failed_path)}
-    write_document(_note_path(data), "clips", TABLES_VERSION, facts | {"edited": edited})
+    note_clips(data, _rows(clips if source is None else source), edited=edited)
+
+
+def note_clips(data: DataFolder, rows: Mapping[str, str], *, edited: bool = False) -> None:
+    """Write `clips.json`: `row_digest` of each clip as the source has it, and the checksum of `failed.csv`."""
+    facts = {"rows": rows, "failed": digest(data.failed_path), "edited": edited}
+    write_document(_note_path(data), "clips", TABLES_VERSION, facts)
 
 
 def require_tables(data: DataFolder) -> bool:
@@ -116,7 +121,7 @@ def keep_edits(data: DataFolder, clips: Sequence[Clip]) -> tuple[Clip, ...]:
         rendered = read_document(_note_path(data), "clips", TABLES_VERSION, remedy=REMEDY).get("rows", {})
         if lost := (rendered.keys() - edited.keys()) & {clip.id for clip in clips}:
             log.warning("%s lacked %d rendered clips (such as '%s'); they are there again", path, len(lost), min(lost))
-        edited = {name: clip for name, clip in edited.items() if _row(clip) != rendered.get(name)}
+        edited = {name: clip for name, clip in edited.items() if row_digest(clip) != rendered.get(name)}
     except DataError:
         pass  # nobody knows what was edited: every difference may have been
     if gone := edited.keys() - {clip.id for clip in clips}:
@@ -180,6 +185,11 @@ def forget(folder: Path, clips: Iterable[str]) -> None:
 
 def _write_provenance(folder: Path, provenance: Mapping[str, Provenance]) -> None:
     write_provenance(folder / "sources.csv", provenance)
+    note_segments(folder)
+
+
+def note_segments(folder: Path) -> None:
+    """Write `segments.json`, by which the other tables in the folder of a configuration are known to be complete."""
     facts = {name: digest(folder / f"{name}.csv") for name in ("segments", "sources")}
     write_document(folder / "segments.json", "segments", TABLES_VERSION, facts)
 
@@ -237,8 +247,9 @@ def _put_aside(path: Path, why: str) -> None:
 
 def _rows(clips: Sequence[Clip]) -> dict[str, str]:
     """Return a checksum of each row, by clip: of what people may edit."""
-    return {clip.id: _row(clip) for clip in clips}
+    return {clip.id: row_digest(clip) for clip in clips}
 
 
-def _row(clip: Clip) -> str:
+def row_digest(clip: Clip) -> str:
+    """Return a checksum of what people may edit of a clip."""
     return digest_text(clip.label, clip.group, clip.fold)[:16]

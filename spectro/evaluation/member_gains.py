@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _gains(
     differences = []
     for place in range(len(members)):
         others = [member for number, member in enumerate(members) if number != place]
-        weights = tuple(weight for number, weight in enumerate(combination.weights) if number != place)
+        weights: Any = tuple(weight for number, weight in enumerate(combination.weights) if number != place)
         without = _right(combine_predictions(replace(combination, weights=weights), others))
         for part in parts:
             groups = [group for group, kept in zip(whole.groups, part, strict=True) if kept]
@@ -111,7 +112,8 @@ def _gains(
 
 def _right(predictions: Predictions) -> Mask:
     """Return whether each item is predicted as its class, `[items]`."""
-    return predictions.probs.argmax(axis=1) == predictions.truth
+    right: Mask = predictions.probs.argmax(axis=1) == predictions.truth
+    return right
 
 
 def _share(right: Mask) -> float:

@@ -223,7 +223,7 @@ def _add_timing(run: Run, recipe: Recipe, data: DataFolder) -> Timing:
 def _measure(run: Run, recipe: Recipe, data: DataFolder, card: str) -> Timing:
     # By the run's card, not by the recipe: these are the very segments that it was trained on.
     dataset = TrainingData.open(
-        data, run.card.split.name, run.card.data.config_id, recipe.feature, recipe.feature_config()
+        data, run.card.split.name, run.card.data.config_id, recipe.reads, recipe.feature_config()
     )
     classifier, train = load_classifier(run), dataset.subsets["train"]
     began = time.perf_counter()

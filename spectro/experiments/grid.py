@@ -117,11 +117,13 @@ def cells(recipe: Recipe, points: Iterable[Point], render_config: RenderConfig) 
 
 def setting_names(recipe: Recipe) -> list[str]:
     """Return the full names of the settings of a recipe that can be swept."""
-    parts: dict[str, type[Config]] = {recipe.feature: FEATURES[recipe.feature].config, "segment": SegmentConfig}
+    parts: dict[str, type[Config]] = {recipe.reads: FEATURES[recipe.reads].config, "segment": SegmentConfig}
+    if not recipe.classical or recipe.probing:
+        parts["network"] = ModelConfig
     if not recipe.classical:
-        parts |= {"network": ModelConfig, "training": FinetuneConfig}
+        parts["training"] = FinetuneConfig
     excluded = {"training.seed"}  # a sweep counts its seeds itself
-    if recipe.feature != "mel":
+    if recipe.reads != "mel":
         excluded.add("training.augment")  # only spectrogram images are augmented
     names = [f"{part}.{setting.name}" for part, config in parts.items() for setting in fields(config)]
     return [name for name in names if name not in excluded]
@@ -144,7 +146,7 @@ def _cell(recipe: Recipe, point: Point, render_config: RenderConfig) -> Cell:
     for name, value in point.items():
         part, _, setting = name.partition(".")
         given[part][setting] = value
-    own = {} if recipe.feature == "mel" else given[recipe.feature]
+    own = {} if recipe.reads == "mel" else given[recipe.reads]
     changed = replace(
         recipe,
         settings={**recipe.settings, **own},
@@ -158,7 +160,7 @@ def _cell(recipe: Recipe, point: Point, render_config: RenderConfig) -> Cell:
         "segment": render_config.segment,
         "network": changed.model_config(),
         "training": changed.training_config(),
-        recipe.feature: changed.feature_config() or render_config.mel,
+        recipe.reads: changed.feature_config() or render_config.mel,
     }
     # As the parts read them: 3 seconds are 3.0, and the folder of a cell is the same for both.
     settings = {name: getattr(parts[name.partition(".")[0]], name.partition(".")[2]) for name in point}

@@ -1,4 +1,4 @@
-"""Recipes: every system of the studies by name, read from one table, and trained by one call."""
+"""Recipes: systems of the studies, and ours on frozen backbones, by name, from one table, each trained by one call."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from spectro.core.records import Record
 from spectro.core.runs import Run
 from spectro.experiments.results import Setting
 from spectro.training.finetune import finetune
+from spectro.training.probe import BACKBONE, input_of
 from spectro.training.stages import usual_epochs
 from spectro.training.train_classical import train_classical
 
@@ -38,7 +39,8 @@ class Recipe(Record):
     note: str = ""
     """What else there is to know: other accuracies, departures of ours."""
     feature: str = "mel"
-    """Name in `FEATURES`; `mel` is the spectrograms of the data."""
+    """Name in `FEATURES`; `mel` is the spectrograms of the data, `backbone` what the frozen `model` makes of them, for
+    a classical model."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """Settings of the feature that differ from its defaults; none for spectrograms, which are already rendered."""
     model: str = ""
@@ -48,7 +50,7 @@ class Recipe(Record):
     training: Mapping[str, Setting] = field(default_factory=dict)
     """Settings of its training that differ from their defaults."""
     classical: str = ""
-    """Classical model, instead of a network."""
+    """Classical model, instead of a network or on the features of one."""
     search: bool = True
     """Whether the classical model's settings are searched."""
 
@@ -60,9 +62,19 @@ class Recipe(Record):
         """Return the network's settings."""
         return ModelConfig.from_dict({"name": self.model or self.name, **self.network})
 
+    @property
+    def probing(self) -> bool:
+        """Whether a classical model takes the features of a network."""
+        return self.feature == BACKBONE
+
+    @property
+    def reads(self) -> str:
+        """Name in `FEATURES` of what a trained run takes: the feature, or what the probed network takes."""
+        return input_of(self.model_config()) if self.probing else self.feature
+
     def feature_config(self) -> Config | None:
-        """Return the feature's settings; None for spectrograms."""
-        return None if self.feature == "mel" else FEATURES[self.feature].config.from_dict(self.settings)
+        """Return the settings of what it reads; None for spectrograms."""
+        return None if self.reads == "mel" else FEATURES[self.reads].config.from_dict(self.settings)
 
     def training_config(self, seed: int = 0, epochs_cap: int = 0) -> FinetuneConfig:
         """Return how the network is trained, no stage longer than `epochs_cap` epochs unless that is 0."""
@@ -95,6 +107,8 @@ class Recipe(Record):
             return train_classical(
                 data,
                 model=self.classical,
+                backbone=self.model_config() if self.probing else None,
+                weights=weights if self.probing else "auto",
                 feature=self.feature,
                 feature_config=self.feature_config(),
                 config=ClassicalConfig(search=self.search, seed=seed),
@@ -133,6 +147,8 @@ def read_recipes(text: str) -> dict[str, Recipe]:
             values = {**shared, **own, "training": training, "name": name, "study": study}
             recipe = Recipe.from_dict(values, f"recipe '{name}'")
             recipe.feature_config(), recipe.model_config(), recipe.training_config()  # raise where a setting is wrong
+            if recipe.probing and not recipe.classical:
+                raise ConfigError(f"recipe '{name}' has the feature {BACKBONE}, but names no classical model for it")
             recipes[name] = recipe
     return recipes
 
@@ -158,4 +174,4 @@ def select(names: str) -> list[Recipe]:
 
 
 RECIPES = read_recipes((files("spectro.experiments") / "recipes.toml").read_text(encoding="utf-8"))
-"""Every system of studies A to E by name."""
+"""Every system of studies A to E, and those of ours on frozen backbones (T), by name."""

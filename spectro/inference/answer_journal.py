@@ -42,6 +42,8 @@ class Entry(Record):
     """`[classes]`, as base64 of their bytes; empty where it could not be used."""
     segment_probs: str = ""
     """`[segments, classes]`, likewise."""
+    novelty: float | None = None
+    """How unusual the recording is, 0..1."""
 
     @classmethod
     def of(cls, name: str, outcome: Answer | Failure, ending: Ending) -> Entry:
@@ -55,6 +57,7 @@ class Entry(Record):
             seconds=outcome.seconds,
             probs=_packed(outcome.probs),
             segment_probs=_packed(outcome.segment_probs),
+            novelty=outcome.novelty,
         )
 
     @property
@@ -76,6 +79,7 @@ class Entry(Record):
             seconds=self.seconds,
             duration=end.seconds,
             warnings=end.warnings,
+            novelty=self.novelty,
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spectro.audio.info import AudioWarning
 from spectro.core.arrays import Floats, Probs
+from spectro.core.openset import KNOWN_KEPT, means_none
 from spectro.core.predictions import Predictions
 from spectro.core.tables import Clip, Failure, Segment
 from spectro.data.audio_files import Skipped
@@ -36,6 +37,20 @@ class Answer:
     """Length of the recording, in seconds; 0 where it is not known."""
     warnings: tuple[AudioWarning, ...] = ()
     """What is odd about the recording, though its sound can be used."""
+    novelty: float | None = None
+    """Share of validation clips of known classes that are less unusual, 0..1; None for a run without an open set."""
+
+    @property
+    def none_of_these(self) -> bool | None:
+        """Whether it is a sound of no known class; None where neither an open set nor a class like noise can tell."""
+        if means_none(self.label) or (self.novelty is not None and self.novelty > KNOWN_KEPT):
+            return True
+        return False if self.novelty is not None or any(map(means_none, self.labels)) else None
+
+    @property
+    def none_text(self) -> str | None:
+        """The same as `yes` or `no`, for tables."""
+        return None if self.none_of_these is None else ("yes" if self.none_of_these else "no")
 
     @property
     def label(self) -> str:
@@ -81,6 +96,7 @@ class Answer:
             "duration": self.duration,
             **row,
             "label": self.label_above(min_confidence),
+            **({} if self.none_of_these is None else {"none_of_these": self.none_of_these, "novelty": self.novelty}),
             "segments" if rule is None else "events": rows,
             "warnings": [warning.to_dict() for warning in self.warnings],
         }

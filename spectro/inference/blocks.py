@@ -28,6 +28,8 @@ class Recording:
     seconds: float = 0.0
     starts: dict[Input, list[float]] = field(default_factory=dict)
     probs: dict[LoadedModel, list[Floats]] = field(default_factory=dict)
+    kept: list[Floats] = field(default_factory=list)
+    """What the score of the open set keeps of each segment, where it looks at features."""
     waiting: int = 0
     """Segments that are in a block, not classified yet."""
     failure: Failure | None = None
@@ -57,10 +59,13 @@ def classify(block: Block, models: Iterable[LoadedModel]) -> None:
     if not block:
         return
     models = list(models)
-    classifiers = [model.classifier for model in models if model.classifier is not None]
+    classifiers = [asked for model in models if (asked := model.asked) is not None]
     for model, rows in zip(models, classify_all(classifiers, np.stack([array for _, array in block])), strict=True):
         for (recording, _), probs in zip(block, rows, strict=True):
-            recording.probs.setdefault(model, []).append(probs)
+            classes = len(model.card.labels)
+            recording.probs.setdefault(model, []).append(probs[:classes])
+            if len(probs) > classes:
+                recording.kept.append(probs[classes:])
     for recording, _ in block:
         recording.waiting -= 1
     block.clear()

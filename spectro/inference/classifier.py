@@ -70,6 +70,13 @@ def _load_sklearn(run: Run, device: str) -> Classifier:
     return sklearn_classifier.load(run)
 
 
+@CLASSIFIERS.add("probe")
+def _load_probe(run: Run, device: str) -> Classifier:
+    from spectro.inference import probe_classifier
+
+    return probe_classifier.load(run, device)
+
+
 @CLASSIFIERS.add("onnx")
 def _load_onnx(file: Run, device: str) -> Classifier:
     from spectro.inference import onnx_classifier

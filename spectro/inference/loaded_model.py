@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from spectro.core.runs import Run
 from spectro.inference.classifier import Classifier, load_classifier
 from spectro.inference.combination import check_combination, combine
 from spectro.inference.onnx_file import ExportedModel
+from spectro.inference.openset import OpenSet, ScoredClassifier
 from spectro.inference.waveform import Waveform
 
 
@@ -31,11 +33,20 @@ class LoadedModel:
     members: tuple[LoadedModel, ...]
     waveform: Waveform | None = None
     """How recordings become samples, for a model that is fed those."""
+    openset: OpenSet | None = None
+    """How sounds of no known class are recognized, for the model that is asked; its members are not asked for it."""
 
     @cached_property
     def classifier(self) -> Classifier | None:
         """The classifier, loaded when it is first asked for; None for an ensemble."""
         return self.source() if self.source else None
+
+    @property
+    def asked(self) -> Classifier | None:
+        """What is asked about segments: the classifier, or one that also gives what its open set keeps of each."""
+        if self.classifier is None or self.openset is None or not self.openset.needs_features:
+            return self.classifier
+        return cast(Classifier, ScoredClassifier(self.classifier, self.openset))
 
     def load_all(self) -> None:
         """Load all classifiers that are not loaded yet; raises what `load_classifier` raises."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from spectro.core.arrays import Floats
 from spectro.core.card import Card
 from spectro.core.errors import ConfigError, RunError
 from spectro.core.files import digest, digest_text
+from spectro.core.openset import means_none
 from spectro.core.runs import Run
 from spectro.core.tables import Failure
 from spectro.inference.answers import Answer as Answer
 from spectro.inference.answers import Predicted as Predicted
 from spectro.inference.blocks import BLOCK, Block, Recording, classify
 from spectro.inference.finite import COMBINED, require_finite
+from spectro.inference.hub import local_run
 from spectro.inference.loaded_model import LoadedModel
 from spectro.inference.onnx_file import is_model_file
+from spectro.inference.openset import OpenSet
 from spectro.inference.progress import Meter, no_progress, sound_progress
 from spectro.inference.reading import Ending, Input, input_of, overlapping
 from spectro.inference.sources import Source, find_audio_files
@@ -40,7 +45,8 @@ class Predictor:
     Parameters
     ----------
     run
-        A finished run, an ensemble too, its folder, or the `.onnx` file that it was exported to.
+        A finished run, an ensemble too, its folder, the `.onnx` file that it was exported to, or `hf:owner/name` for
+        one on the Hugging Face hub.
     device
         `auto`, `cpu`, `cuda` or `mps`.
 
@@ -52,14 +58,16 @@ class Predictor:
     """
 
     def __init__(self, run: Run | Path | str, device: str = "auto") -> None:
+        run = local_run(run)
         if not isinstance(run, Run) and is_model_file(run):
             self.path = Path(run)
-            self._model = LoadedModel.of_file(run, device)
+            exported = LoadedModel.of_file(run, device)
+            self._model = replace(exported, openset=OpenSet.of_probabilities(exported.card))
             return
         run = Run.open(run)
         run.leaves()  # refuses an ensemble that is a member of itself
         self.path = run.path
-        self._model = LoadedModel.of_cards(run, device, {})
+        self._model = replace(LoadedModel.of_cards(run, device, {}), openset=OpenSet.load(run))
 
     @classmethod
     def load(cls, run: Run | Path | str, device: str = "auto") -> Predictor:
@@ -85,6 +93,11 @@ class Predictor:
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
         return self.card.labels
+
+    @property
+    def tells_none(self) -> bool:
+        """Whether answers tell sounds of no known class: by an open set, or by a class such as noise."""
+        return self._model.openset is not None or any(map(means_none, self.labels))
 
     def identity(self) -> str:
         """Return a checksum that differs once another answer is possible: of the cards, with those of the weights."""
@@ -233,7 +246,15 @@ class Predictor:
             seconds=next(iter(segments)).seconds if aligned else 0.0,
             duration=recording.seconds,
             warnings=tuple(recording.warnings),
+            novelty=self._novelty(recording, clip),
         )
+
+    def _novelty(self, recording: Recording, clip: Floats) -> float | None:
+        """Return how unusual a recording is; None for a run without an open set."""
+        openset = self._model.openset
+        if openset is None:
+            return None
+        return openset.novelty(openset.score(np.stack(recording.kept) if recording.kept else clip[None]))
 
 
 def predict(

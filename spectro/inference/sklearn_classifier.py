@@ -13,6 +13,7 @@ from spectro.core.card import Card
 from spectro.core.errors import RunError, first_line
 from spectro.core.runs import Run
 from spectro.inference.finite import require_finite
+from spectro.inference.openset import Embedded
 from spectro.models import classical
 
 
@@ -59,6 +60,10 @@ class SklearnClassifier:
             )
         with np.errstate(invalid="ignore", divide="ignore"):
             return require_finite(probs / probs.sum(axis=1, keepdims=True), self.card.name)
+
+    def predict_embedded(self, arrays: NDArray[Any]) -> Embedded:
+        """Return probabilities with the vectors themselves, whose values differ in unit; there are no logits."""
+        return Embedded(self.predict_proba(arrays), np.asarray(arrays, np.float32), None)
 
 
 def load(run: Run) -> SklearnClassifier:

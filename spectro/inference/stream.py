@@ -192,7 +192,7 @@ def predict_to(
         raise ConfigError(f"an Audacity label track is of one file, but there are {len(paths)}; name a folder in --out")
     predictor = Predictor(run, device)
     settings = next(iter(predictor.inputs(overlap)))
-    options = replace(options or TableOptions(), band=band_of(settings))
+    options = replace(options or TableOptions(), band=band_of(settings), none_of_these=predictor.tells_none)
     with writing(target.state):
         name = predictor.path.resolve().name
         _claim(target, PredictionJob(run=name, identity=predictor.identity(), overlap=overlap))

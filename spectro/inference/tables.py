@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from spectro.core.config import require
-from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError
+from spectro.core.distribution import require_packages
 from spectro.core.files import ESCAPED, replacing
 from spectro.core.formatting import defuse
 from spectro.core.tables import Failure
@@ -54,6 +53,8 @@ class TableOptions:
     """Number of classes, the most probable ones, that are listed; None for all."""
     min_confidence: float = 0.0
     """Files below this probability are given no label; events, labels and selections below it are left out."""
+    none_of_these: bool = False
+    """Whether CSV and Parquet have the columns `none_of_these` and `novelty`, which only files have."""
     band: tuple[float, float] = (0.0, 0.0)
     """Lowest and highest frequency that the model is fed, in Hz: those of Raven's selections."""
 
@@ -76,12 +77,14 @@ def band_of(settings: Input) -> tuple[float, float]:
     return mel.fmin, mel.fmax or mel.sample_rate / 2
 
 
-def columns_of(labels: Sequence[str], top: int | None) -> tuple[str, ...]:
+def columns_of(labels: Sequence[str], options: TableOptions) -> tuple[str, ...]:
     """Return the columns of CSV and Parquet tables."""
-    if top is None:
-        return (*PREDICTION_COLUMNS, *labels)
-    places = range(2, min(top, len(labels)) + 1)
-    return (*PREDICTION_COLUMNS, *(name for place in places for name in (f"label {place}", f"probability {place}")))
+    last = ("none_of_these", "novelty") if options.none_of_these else ()
+    if options.top is None:
+        return (*PREDICTION_COLUMNS, *labels, *last)
+    places = range(2, min(options.top, len(labels)) + 1)
+    ranks = (name for place in places for name in (f"label {place}", f"probability {place}"))
+    return (*PREDICTION_COLUMNS, *ranks, *last)
 
 
 def rows_of(answer: Answer, options: TableOptions) -> Iterator[Row]:
@@ -95,15 +98,16 @@ def rows_of(answer: Answer, options: TableOptions) -> Iterator[Row]:
 
     label = answer.label_above(options.min_confidence)
     whole = classes(answer.probs.tolist(), ranked(answer.probs, options.top))
-    yield (answer.source, None, None, label, answer.probability, *whole)
+    unknown, nothing = ((answer.none_text, answer.novelty), (None, None)) if options.none_of_these else ((), ())
+    yield (answer.source, None, None, label, answer.probability, *whole, *unknown)
     for one in merged:
         each = classes(one.probs.tolist(), ranked(one.probs, options.top))
-        yield (answer.source, one.start, one.end, answer.labels[one.best], one.probability, *each)
+        yield (answer.source, one.start, one.end, answer.labels[one.best], one.probability, *each, *nothing)
 
 
 def csv_lines(labels: Sequence[str], outcomes: Outcomes, options: TableOptions) -> Iterator[str]:
     """Yield a CSV table, probabilities with six decimals."""
-    yield _csv([defuse(column) for column in columns_of(labels, options.top)])
+    yield _csv([defuse(column) for column in columns_of(labels, options)])
     for answer in _answers(outcomes):
         for row in rows_of(answer, options):
             cells = (f"{value:.6f}" if isinstance(value, float) else defuse(value) for value in row[4:])
@@ -195,10 +199,7 @@ def write_table(
 def require_writer(kind: TableFormat) -> None:
     """Raise ConfigError where a format needs a package that is not installed."""
     if kind == "parquet":
-        try:
-            import pyarrow  # noqa: F401  # only whether it is there
-        except ImportError:
-            raise ConfigError(f"Parquet needs pyarrow: {install_command('parquet')}; or write .csv") from None
+        require_packages("Parquet", "pyarrow", otherwise="write .csv")
 
 
 def _write_parquet(path: Path, labels: Sequence[str], outcomes: Outcomes, options: TableOptions) -> None:
@@ -206,11 +207,12 @@ def _write_parquet(path: Path, labels: Sequence[str], outcomes: Outcomes, option
     import pyarrow
     from pyarrow import parquet
 
-    names = columns_of(labels, options.top)
+    names = columns_of(labels, options)
     text, number = pyarrow.string(), pyarrow.float64()
     first = (text, number, number, text, number)
-    others = [text if options.top is not None and item % 2 == 0 else number for item in range(len(names) - len(first))]
-    kinds = [*first, *others]
+    last = [text, number] if options.none_of_these else []
+    classes = len(names) - len(first) - len(last)
+    kinds = [*first, *(text if options.top and item % 2 == 0 else number for item in range(classes)), *last]
     schema = pyarrow.schema(list(zip(names, kinds, strict=True)))
     with replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for rows in _chunks(row for answer in _answers(outcomes) for row in rows_of(answer, options)):

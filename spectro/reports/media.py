@@ -17,8 +17,10 @@ from spectro.audio.decode import open_sound
 from spectro.core.arrays import Floats32, Image
 from spectro.core.card import Card
 from spectro.core.data_folder import DataFolder
-from spectro.core.errors import AudioError, DataError
+from spectro.core.errors import AudioError, DataError, StorageError
+from spectro.core.storage import join
 from spectro.core.tables import Segment
+from spectro.data.source import local_file
 from spectro.data.store import Store, open_store
 from spectro.plots.palette import magma
 from spectro.reports.data_uri import data_uri
@@ -70,7 +72,7 @@ class MediaSource:
             return None
         try:
             return cls(open_store(data or card.data.path, card.data.config_id))
-        except (DataError, OSError) as error:
+        except (DataError, StorageError, OSError) as error:
             missing.append(f"No spectrograms and no sound: {error}.")
             return None
 
@@ -85,9 +87,9 @@ class MediaSource:
         return {segment.id: segment for segment in self.store.segments}
 
     @cached_property
-    def root(self) -> Path:
-        """Folder of the audio files."""
-        return self.data.source_root()
+    def root(self) -> str:
+        """Folder or URL of the audio files."""
+        return self.data.source_place()
 
     def image(self, segment: Segment) -> Image:
         """Return a segment's spectrogram, `[bands, frames]`; raises DataError when it is missing or damaged."""
@@ -98,7 +100,7 @@ class MediaSource:
         start, length = round(segment.start * SAMPLE_RATE), round(segment.seconds * SAMPLE_RATE)
         blocks: list[Floats32] = []
         decoded = 0
-        with open_sound(self.root / segment.clip.id) as sound:
+        with local_file(self.root, segment.clip.id) as path, open_sound(path) as sound:
             for block in sound.blocks(SAMPLE_RATE):
                 blocks.append(block.copy())
                 decoded += len(block)
@@ -106,7 +108,7 @@ class MediaSource:
                     break
         samples = np.concatenate(blocks)[start : start + length] if blocks else np.zeros(0, np.float32)
         if not len(samples):
-            raise AudioError("truncated", f"{self.root / segment.clip.id} ends before {segment.start:g} s")
+            raise AudioError("truncated", f"{join(self.root, segment.clip.id)} ends before {segment.start:g} s")
         file = io.BytesIO()
         with soundfile.SoundFile(
             file, "w", SAMPLE_RATE, 1, format="OGG", subtype="VORBIS", compression_level=0.8
@@ -167,18 +169,19 @@ def _with_media(
     image = layer = sound = unseen = unheard = ""
     try:
         grey = source.image(segment)
-        image, layer = _coloured(grey), overlay.layer(grey, example.predicted) if overlay else ""
-    except (DataError, OSError) as error:
+        image, layer = coloured(grey), overlay.layer(grey, example.predicted) if overlay else ""
+    except (DataError, StorageError, OSError) as error:
         unseen = str(error)
     try:
         sound = source.sound(segment)
-    except (AudioError, DataError, OSError) as error:
+    except (AudioError, DataError, StorageError, OSError) as error:
         unheard = str(error)
     span = f"{segment.start:.1f}\N{EN DASH}{segment.start + segment.seconds:.1f}\N{NARROW NO-BREAK SPACE}s"
     return replace(example, image=image, overlay=layer, sound=sound, span=span), unseen, unheard
 
 
-def _coloured(grey: Image) -> str:
+def coloured(grey: Image) -> str:
+    """Return a spectrogram in the colours of the report, as a data URI."""
     file = io.BytesIO()
     Pillow.fromarray(magma(grey)).save(file, "WEBP", quality=72, method=4)
     return data_uri("image/webp", file.getvalue())

@@ -8,7 +8,7 @@ from pathlib import Path
 from spectro.core.errors import ConfigError, RunError, first_line
 from spectro.core.runs import Run
 
-PUBLISHED = ("weights.safetensors", "card.json", "README.md")
+PUBLISHED = ("weights.safetensors", "openset-*.npz", "card.json", "README.md")
 """All that is uploaded: no checkpoint, nothing pickled, no predictions."""
 TARGET = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)", re.ASCII)
 

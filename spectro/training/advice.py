@@ -30,8 +30,8 @@ def advice(progress: Progress, config: FinetuneConfig, data: TrainingData, basel
     """
     best = next((row for row in progress.history if row.epoch == progress.best_epoch), None)
     lines = [*_of_fit(progress.history[-1], config)]
-    if best is not None:
-        lines += [*_of_validation(best, progress.history[-1], data), *_of_baseline(best, baseline)]
+    if best is not None and best.val is not None:
+        lines += [*_of_validation(best, progress, data), *_of_baseline(progress.best_accuracy, baseline)]
     return tuple(lines)
 
 
@@ -46,28 +46,26 @@ def _of_fit(last: EpochResult, config: FinetuneConfig) -> Iterator[str]:
     )
 
 
-def _of_validation(best: EpochResult, last: EpochResult, data: TrainingData) -> Iterator[str]:
+def _of_validation(best: EpochResult, progress: Progress, data: TrainingData) -> Iterator[str]:
     """Tell of a validation score that training did not raise."""
-    if best.val is None:
-        return
     truth = data.truth[data.subsets["val"]]
     majority = float(np.bincount(truth).max() / len(truth))
-    if best.val.clip_accuracy <= majority:
+    if progress.best_accuracy <= majority:
         yield (
             f"validation accuracy never rose above {majority:.2f}, the share of the largest class: check the labels "
             "(spectro data check), or train longer with another --finetune-lr"
         )
-    elif best.stage == "frozen" and last.stage == "finetune":
+    elif best.stage == "frozen" and progress.history[-1].stage == "finetune":
         yield (
             "fine-tuning never raised the validation score, so the frozen stage's weights were kept; try a lower "
             "--finetune-lr, or leave it out (--epochs 0)"
         )
 
 
-def _of_baseline(best: EpochResult, baseline: float | None) -> Iterator[str]:
+def _of_baseline(accuracy: float, baseline: float | None) -> Iterator[str]:
     """Tell of a network that the cheap baseline beats."""
-    if baseline is not None and best.val is not None and baseline > best.val.clip_accuracy:
+    if baseline is not None and baseline > accuracy:
         yield (
             f"a random forest on cepstral coefficients reaches {baseline:.2f} on validation, this network only "
-            f"{best.val.clip_accuracy:.2f}: use it (--model forest), or train this one longer"
+            f"{accuracy:.2f}: use it (--model forest), or train this one longer"
         )

@@ -29,7 +29,7 @@ from spectro.data.store import Store, open_store
 from spectro.inference.batches import Batches
 from spectro.inference.classifier import load_classifier
 from spectro.inference.torch_classifier import TorchClassifier
-from spectro.models import EMBEDDERS, build_pretrained
+from spectro.models import EMBEDDERS, WeightsInfo, build_pretrained
 from spectro.models.network import Network
 from spectro.training.seeds import seeded
 
@@ -168,19 +168,67 @@ def frozen_features(store: Store, model: ModelConfig, weights: str = "auto") -> 
         the backbone's weights are not installed and cannot be downloaded.
     """
     arrays = store.spectrograms()
-    bands, frames = arrays.shape[1:]
-    with seeded(0, CPU):  # random weights are then those of a training with seed 0
-        network, origin = build_pretrained(model, 2, (bands, frames), weights)  # the classes of the head play no part
+    network, origin = frozen_network(model, 2, arrays.shape[1:], weights)  # the classes of the head play no part
+    return network_features(store.path, store.digest(), arrays, network, model, origin)
+
+
+def frozen_network(
+    model: ModelConfig, classes: int, shape: tuple[int, int], weights: str = "auto"
+) -> tuple[Network, WeightsInfo]:
+    """Return a network on the CPU, to be left as it is, and where its weights come from.
+
+    Parameters
+    ----------
+    model
+        The network.
+    classes
+        Number of classes of its head.
+    shape
+        Bands and frames of its input.
+    weights
+        `auto`, `none` (those of a training with seed 0), `hub` or a file.
+
+    Raises
+    ------
+    WeightsError
+        the weights are not installed and cannot be downloaded.
+    """
+    with seeded(0, CPU):
+        network, origin = build_pretrained(model, classes, shape, weights)
+    return network.eval(), origin
+
+
+def network_features(
+    folder: Path, digest: str, arrays: NDArray[Any], network: Network, model: ModelConfig, origin: WeightsInfo
+) -> Floats32:
+    """Return the pooled features of a frozen network, from the cache that training uses.
+
+    Parameters
+    ----------
+    folder
+        Folder of the inputs, beside which the features are kept.
+    digest
+        Hash of what the inputs depend on.
+    arrays
+        The inputs, `[items, bands, frames]`.
+    network, model, origin
+        The network, its settings and where its weights come from, as `frozen_network` returned them.
+
+    Returns
+    -------
+    Floats32
+        What the head reads of each input, averaged over its map, `[items, values]`.
+    """
     cache = Cache.of(
-        store.path,
+        folder,
         model.name,
         **facts_of(model),
         weights=origin.sha256 or "random 0",
         what="features",
         pooled=True,
-        arrays=store.digest(),
+        arrays=digest,
     )
-    return _pooled(cache, network.eval(), arrays, CPU)
+    return _pooled(cache, network, arrays, CPU)
 
 
 def run_features(

@@ -175,7 +175,7 @@ class TrainingData:
         """Return what the card records of the data folder."""
         clips = {segment.clip.id: segment.clip for segment in self.segments}
         return DataFacts(
-            path=str(self.data.path),
+            path=self.data.place,
             config_id=self.store.config_id,
             clips=len(clips),
             segments=len(self.segments),

@@ -25,7 +25,14 @@ from spectro.models.embedders import require_feature
 from spectro.models.network import Network, Normalize
 from spectro.training.advice import advice
 from spectro.training.baseline import baseline_accuracy
-from spectro.training.checkpoint import Basis, discard_checkpoint, load_checkpoint, save_checkpoint, write_history
+from spectro.training.checkpoint import (
+    Basis,
+    checkpoint_path,
+    discard_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_history,
+)
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import fast_arithmetic, on_rank_zero, reporting_failures, set_up
 from spectro.training.jobs import Job, claim
@@ -94,7 +101,7 @@ def finetune(
         Input of the network: `mel` is the spectrograms, any other name of `FEATURES` is computed once, with its
         settings. Only spectrograms are augmented.
     track
-        Trackers that log each epoch beside `history.csv`: `tensorboard`, `mlflow`.
+        Trackers that log each epoch beside `history.csv`: `tensorboard`, `mlflow`, `wandb`.
     progress
         Draw a progress bar.
     command
@@ -222,16 +229,17 @@ def _train(session: _Session, state: Progress, progress: bool) -> None:
             plain=plain,
             augmented=augmented,
         )
-        task = make_task(data, config, fabric.device)
+        task, place = make_task(data, config, fabric.device), checkpoint_path(run)
         for stage in make_stages(plan, task, state.stage):
             total = stage.epochs * items
             done = state.epoch * items if state.stage == stage.name else 0
             ticker = bar.add_task(f"{run.name} {stage.name}", total=total, completed=done)
             tick = partial(bar.advance, ticker)
             if stage.solved:
-                solve(fabric, stage, task, config, state, save=save, tick=tick)
+                solve(fabric, stage, task, config, state, checkpoint=place, save=save, tick=tick)
             else:
-                fit(fabric, stage, task, config, state, save=save, tick=tick, log=bar.console.print)
+                log = bar.console.print
+                fit(fabric, stage, task, config, state, checkpoint=place, save=save, tick=tick, log=log)
             bar.update(ticker, completed=total)
 
 
@@ -252,6 +260,7 @@ def _save(session: _Session, state: Progress, command: str) -> None:
         seconds=time.perf_counter() - session.began,
         finetune_starts=starts,
         best_epoch=state.best_epoch,
+        best_share=state.best_share,
         search=None,
         warnings=advice(state, config, data, baseline),
         baseline=baseline,

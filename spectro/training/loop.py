@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lightning_fabric
@@ -19,12 +20,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from spectro.core.arrays import Items
 from spectro.core.config import FinetuneConfig
 from spectro.core.errors import ConfigError, RunError
+from spectro.data.shard_store import StreamedImages
 from spectro.inference.batches import Clock
 from spectro.training.augment import mix
+from spectro.training.interpolate import interpolate
 from spectro.training.optimizer import Schedule, make_optimizer, make_schedule
 from spectro.training.progress import EpochResult, Progress
 from spectro.training.seeds import seeded
-from spectro.training.task import Stage, Task, advance, begin, diverged, validate
+from spectro.training.task import Stage, Task, advance, begin, diverged, restore, validate, weights_of
 
 FOCAL_GAMMA = 2.0
 SETTLED = 50
@@ -116,6 +119,7 @@ def fit(
     config: FinetuneConfig,
     progress: Progress | None = None,
     *,
+    checkpoint: Path | str = "the checkpoint",
     save: Callable[[Progress], None] = lambda _: None,
     tick: Callable[[int], None] = lambda _: None,
     log: Callable[[str], None] = print,
@@ -124,7 +128,8 @@ def fit(
 
     The best epoch is that of the highest macro-F1 of the validation clips, then of the lowest validation loss; without
     a validation subset it is the last. Each stage is scored by its own epochs (otherwise a lucky epoch of the frozen
-    stage would be kept over all fine-tuned ones), unless its start counts.
+    stage would be kept over all fine-tuned ones), unless its start counts: then weights between start and end take part
+    too.
 
     Several processes share each batch, so that they take the steps that one would take; rank zero validates and saves.
 
@@ -140,6 +145,8 @@ def fit(
         Optimizer, loss and mixing; the stage decides about epochs and learning rate.
     progress
         Where an interrupted training stands; it is changed. None starts a new one.
+    checkpoint
+        The file that `progress` was read from, for messages.
     save
         Called on rank zero after each epoch.
     tick
@@ -155,13 +162,17 @@ def fit(
     Raises
     ------
     RunError
-        the loss is no longer a number, or a process's share of a batch does not fit into memory.
+        the loss is no longer a number, a process's share of a batch does not fit into memory, or the checkpoint is of
+        another network.
     ConfigError
         a batch holds one segment, from which batch normalization cannot learn.
     """
     progress = progress or Progress()
     training = _begin(fabric, stage, task, config, log)
-    _resume(training, progress)
+    if progress.stage == stage.name:
+        restore(training.parts(), progress, checkpoint)
+    else:
+        begin(stage, progress)
     began = time.perf_counter()
     while progress.epoch < stage.epochs and not (config.patience and progress.since_best >= config.patience):
         epoch = _train_epoch(training, progress.epoch, tick)
@@ -187,6 +198,8 @@ def fit(
         if fabric.is_global_zero:
             save(progress)
         fabric.barrier()
+    if stage.start_counts:
+        interpolate(fabric, stage, task, progress, weights_of(training.result))
     stage.module.load_state_dict(progress.best)
     return progress
 
@@ -222,23 +235,6 @@ def _begin(
     )
 
 
-def _resume(training: _Training, progress: Progress) -> None:
-    """Load the states of an interrupted stage, or begin the stage; raises RunError where they do not fit."""
-    stage = training.stage
-    if progress.stage == stage.name:
-        try:
-            for name, part in training.parts().items():
-                part.load_state_dict(progress.states[name])
-        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise RunError(
-                f"the checkpoint does not fit this network ({reason}): was it made with other versions of torch or "
-                "timm? Bring those back, or remove checkpoint.pt to start that training again"
-            ) from None
-    else:
-        begin(stage, progress)
-
-
 def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -> _Epoch:
     """Take all steps of one epoch, with random numbers that depend on seed, epoch and process alone."""
     fabric, stage, task, config = training.fabric, training.stage, training.task, training.config
@@ -247,14 +243,17 @@ def _train_epoch(training: _Training, epoch: int, tick: Callable[[int], None]) -
     training.module.train()
     for part in stage.keep_eval:
         part.eval()
-    batches, order, clock = stage.train[epoch % len(stage.train)], _order(task, config, epoch), Clock()
+    batches, clock = stage.train[epoch % len(stage.train)], Clock()
+    order = _order(task, config, epoch, batches.arrays)
     sizes = map(len, batches.split(order))
     tally, began = _Tally(where=f"epoch {epoch + 1} of stage '{stage.name}'"), time.perf_counter()
     with seeded(int(rng.integers(2**62)), fabric.device):
         for step, (size, (items, x)) in enumerate(
             zip(sizes, batches(order, epoch, clock=clock, share=share), strict=True)
         ):
-            targets = _targets(torch.from_numpy(task.truth[items]), task.classes, config).to(x.device)
+            targets = _targets(torch.from_numpy(task.truth[items]), task.classes, config).to(
+                x.device, non_blocking=True
+            )
             if x.shape[-1] > 1:
                 x, targets = mix(x, targets, mixup=config.mixup, cutmix=config.cutmix, rng=rng)
             weight = len(items) * fabric.world_size / size  # the gradients of all processes are averaged as equals
@@ -326,14 +325,16 @@ def _update(training: _Training, step: int) -> None:
         training.average.update(training.stage.module)
 
 
-def _order(task: Task, config: FinetuneConfig, epoch: int) -> Items:
+def _order(task: Task, config: FinetuneConfig, epoch: int, arrays: object) -> Items:
     """Return the training items of an epoch in the order they are seen; the same for every process."""
-    rng = np.random.default_rng([config.seed, epoch])
+    rng, items = np.random.default_rng([config.seed, epoch]), task.train
     if config.balance == "sampler":
-        counts = np.bincount(task.truth[task.train])
-        weights = 1.0 / counts[task.truth[task.train]]
-        return rng.choice(task.train, size=len(task.train), p=weights / weights.sum())
-    return rng.permutation(task.train)
+        counts = np.bincount(task.truth[items])
+        weights = 1.0 / counts[task.truth[items]]
+        items = rng.choice(items, size=len(items), p=weights / weights.sum())
+    if isinstance(arrays, StreamedImages):
+        return arrays.shuffled(items, rng)
+    return items if config.balance == "sampler" else rng.permutation(items)
 
 
 def _targets(truth: Tensor, classes: int, config: FinetuneConfig) -> Tensor:

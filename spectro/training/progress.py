@@ -23,6 +23,11 @@ class ValidationScores(Record):
     clip_f1: float
     """Macro-F1 of clips, 0..1."""
 
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What states of a model are compared by: macro-F1 of the clips, then the loss."""
+        return (self.clip_f1, -self.loss)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochResult(Record):
@@ -61,7 +66,7 @@ class EpochResult(Record):
     @property
     def score(self) -> tuple[float, ...]:
         """What epochs are compared by: macro-F1 of the validation clips, then the validation loss; else the number."""
-        return (float(self.epoch),) if self.val is None else (self.val.clip_f1, -self.val.loss)
+        return (float(self.epoch),) if self.val is None else self.val.rank
 
 
 @dataclass
@@ -77,7 +82,13 @@ class Progress:
     best: dict[str, Tensor] = field(default_factory=dict)
     """Weights of the best epoch of the stage."""
     best_score: tuple[float, ...] = (-math.inf,)
+    best_accuracy: float = 0.0
+    """Validation accuracy of clips with them, 0..1; 0 without a validation subset."""
     best_epoch: int = 0
+    best_share: float = 1.0
+    """How far they are from the start of the stage to that epoch: less than 1 where weights between are better."""
+    start: dict[str, Tensor] = field(default_factory=dict)
+    """Weights that the stage began with, where its start counts."""
     since_best: int = 0
     """Epochs since the best one."""
     history: list[EpochResult] = field(default_factory=list)

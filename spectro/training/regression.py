@@ -1,4 +1,4 @@
-"""The frozen stage of head `multi`: a logistic regression for a few strengths of regularization, one chosen."""
+"""The frozen stage of head `multi`: a ridge regression for a few strengths of regularization, one chosen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import lightning_fabric
 import numpy as np
@@ -16,20 +17,19 @@ from spectro.core.config import FinetuneConfig
 from spectro.inference.batches import Batches
 from spectro.models.heads import Multi
 from spectro.training.devices import exact_arithmetic, on_rank_zero
-from spectro.training.logistic import LogisticRegression
 from spectro.training.progress import EpochResult, Progress, ValidationScores
-from spectro.training.task import Stage, Task, advance, begin, validate
+from spectro.training.ridge import RidgeRegression
+from spectro.training.task import Stage, Task, advance, begin, restore, validate
 
-PRIORS = (10.0, 30.0, 100.0, 300.0)
-"""Prior variances of a logit that are tried, from strong regularization to weak: scikit-learn's C times the number of
-features, so that one list suits any number of them."""
-WITHOUT_VALIDATION = 30.0
+PENALTIES = (1.0, 0.3, 0.1, 0.03)
+"""Penalties that are tried, from strong regularization to weak."""
+WITHOUT_VALIDATION = 0.1
 """The one that is taken where no validation subset can choose."""
 
 
-def priors_of(task: Task) -> tuple[float, ...]:
-    """Return the prior variances that are tried."""
-    return PRIORS if len(task.val) else (WITHOUT_VALIDATION,)
+def penalties_of(task: Task) -> tuple[float, ...]:
+    """Return the penalties that are tried."""
+    return PENALTIES if len(task.val) else (WITHOUT_VALIDATION,)
 
 
 def solve(
@@ -39,13 +39,13 @@ def solve(
     config: FinetuneConfig,
     progress: Progress,
     *,
+    checkpoint: Path | str = "the checkpoint",
     save: Callable[[Progress], None] = lambda _: None,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Progress:
     """Give the head of a stage the weights of a regression on its training items.
 
-    Each strength counts as an epoch: it starts from the solution of the one before, and an interrupted training goes
-    on with the next.
+    Each strength counts as an epoch, and an interrupted training goes on with the next.
 
     Parameters
     ----------
@@ -59,6 +59,8 @@ def solve(
         Its `balance` is used: items of rare classes count more under `weights` and `sampler`.
     progress
         Where an interrupted training stands; it is changed.
+    checkpoint
+        The file that `progress` was read from, for messages.
     save
         Called on rank zero after each strength.
     tick
@@ -72,14 +74,14 @@ def solve(
     head = stage.module
     assert isinstance(head, Multi)
     if progress.stage == stage.name:
-        head.load_state_dict(progress.states["module"])
+        restore({"module": head}, progress, checkpoint)
     else:
         begin(stage, progress)
     device = torch.device("cpu") if fabric.device.type == "mps" else fabric.device  # it has no numbers of 64 bits
     problem = _Problem(views=stage.train, task=task, balanced=config.balance in ("weights", "sampler"), device=device)
     began = time.perf_counter()
-    for prior in priors_of(task)[progress.epoch :]:
-        solved = on_rank_zero(fabric, lambda prior=prior: problem.solve(head, prior))  # type: ignore[misc]
+    for penalty in penalties_of(task)[progress.epoch :]:
+        solved = on_rank_zero(fabric, lambda penalty=penalty: problem.solve(head, penalty))  # type: ignore[misc]
         head.load_state_dict(solved.state)
         seconds = time.perf_counter() - began
         scores = validate(fabric, stage, task, head, progress.epoch)
@@ -131,26 +133,25 @@ class _Problem:
     device: torch.device
 
     @cached_property
-    def regression(self) -> LogisticRegression:
+    def regression(self) -> RidgeRegression:
         """The training items of all views, each with its weight."""
         task, count = self.task, len(self.views)
         values = np.concatenate([batches.arrays[task.train] for batches in self.views]).astype(np.float32)
         truth = np.tile(task.truth[task.train], count)
         numbers = np.bincount(truth, minlength=task.classes)
         weights = len(truth) / (task.classes * numbers[truth]) if self.balanced else np.ones(len(truth))
-        return LogisticRegression(
+        return RidgeRegression(
             torch.from_numpy(values.reshape(len(values), -1)).to(self.device),
             torch.from_numpy(truth).to(self.device),
             torch.from_numpy(weights / count).to(self.device),
             task.classes,
         )
 
-    def solve(self, head: Multi, prior: float) -> _Solved:
-        """Return the solution for a prior variance, which is searched from the head's weights on."""
+    def solve(self, head: Multi, penalty: float) -> _Solved:
+        """Return the solution for one strength."""
         with exact_arithmetic():
             regression = self.regression
-            start = [parameter.detach().to(self.device) for parameter in (head.linear.weight, head.linear.bias)]
-            solution = regression.solve(prior, *start)
+            solution = regression.solve(penalty)
         with torch.no_grad():
             head.standardize.mean.copy_(regression.mean)
             head.standardize.scale.copy_(regression.scale)

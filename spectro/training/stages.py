@@ -24,7 +24,7 @@ from spectro.training.augment import Augment
 from spectro.training.backbone_features import Cache, cached_backbone_features, facts_of
 from spectro.training.dataset import TrainingData
 from spectro.training.devices import on_rank_zero
-from spectro.training.regression import priors_of
+from spectro.training.regression import penalties_of
 from spectro.training.task import Stage, Task
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -161,7 +161,7 @@ def _frozen(plan: Plan, task: Task) -> Stage:
     return Stage(
         name="frozen",
         module=network.head,
-        epochs=len(priors_of(task)) if solved else config.frozen_epochs,
+        epochs=len(penalties_of(task)) if solved else config.frozen_epochs,
         lr=config.lr,
         train=batches,
         plain=batches[0],

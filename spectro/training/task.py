@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lightning_fabric
@@ -27,7 +28,7 @@ class Stage:
     module: nn.Module
     """Everything that is trained; from a batch to logits."""
     epochs: int
-    """Number of epochs; of a regression, how many of `PRIORS` are tried."""
+    """Number of epochs; of a regression, how many of `PENALTIES` are tried."""
     lr: float
     """Highest learning rate."""
     train: tuple[Batches, ...]
@@ -70,7 +71,8 @@ class Task:
 def begin(stage: Stage, progress: Progress) -> None:
     """Let `progress` stand at the beginning of a stage."""
     progress.stage, progress.epoch, progress.since_best = stage.name, 0, 0
-    progress.best = _copy(stage.module)
+    progress.best = weights_of(stage.module)
+    progress.start = progress.best if stage.start_counts else {}
     if not stage.start_counts:
         progress.best_score = (-math.inf,)
 
@@ -130,7 +132,8 @@ def advance(progress: Progress, result: EpochResult, module: nn.Module, states: 
     progress.history.append(result)
     progress.epoch, progress.since_best = progress.epoch + 1, progress.since_best + 1
     if result.score > progress.best_score:
-        progress.best, progress.best_score = _copy(module), result.score
+        progress.best, progress.best_score = weights_of(module), result.score
+        progress.best_accuracy = result.val.clip_accuracy if result.val else 0.0
         progress.best_epoch, progress.since_best = result.epoch, 0
     progress.states = dict(states)
 
@@ -143,5 +146,34 @@ def diverged(what: str) -> str:
     )
 
 
-def _copy(module: nn.Module) -> dict[str, Tensor]:
+def restore(parts: Mapping[str, Any], progress: Progress, checkpoint: Path | str) -> None:
+    """Bring the parts of a stage to where an interrupted training stands.
+
+    Parameters
+    ----------
+    parts
+        What has a `load_state_dict`, by name.
+    progress
+        Where the training stands.
+    checkpoint
+        The file that it was read from, for messages.
+
+    Raises
+    ------
+    RunError
+        its states are those of another network, or of other versions of the libraries.
+    """
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(progress.states[name])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise RunError(
+            f"{checkpoint} does not fit this network ({reason}): was it made with other versions of torch or timm? "
+            f"Bring those back, or remove {checkpoint} to start that training again"
+        ) from None
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a module's weights on the CPU, by name."""
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Experiment trackers that follow a training: TensorBoard and MLflow, through their own packages."""
+"""Experiment trackers that follow a training: TensorBoard, MLflow, Weights & Biases, by their own packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from spectro.core.errors import ConfigError
+from spectro.core.errors import ConfigError, first_line
 from spectro.core.files import read_document, write_document
 from spectro.core.registry import Registry
 from spectro.core.runs import Run
@@ -52,6 +52,24 @@ def mlflow(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
             write_document(path, "mlflow-run", 1, {"id": active.info.run_id})
             package.log_params(settings)
         yield lambda row: package.log_metrics(row.values(), step=row.epoch)
+
+
+@TRACKERS.add("wandb")
+@contextmanager
+def wandb(run: Run, settings: Mapping[str, object]) -> Iterator[Log]:
+    """Log to Weights & Biases, or with WANDB_MODE=offline into RUN/wandb; a resumed training continues its run."""
+    package = _package("wandb", "wandb")
+    path = run.path / "wandb.json"
+    remedy = "remove it, and a new run of Weights & Biases is begun"
+    known = str(read_document(path, "wandb-run", 1, remedy=remedy).get("id")) if path.exists() else None
+    try:
+        active = package.init(dir=run.path, id=known, name=run.name, config=dict(settings), resume="allow")
+    except package.Error as error:
+        raise ConfigError(f"Weights & Biases cannot log: {first_line(error)}; or set WANDB_MODE=offline") from None
+    with active:
+        if known is None:
+            write_document(path, "wandb-run", 1, {"id": active.id})
+        yield lambda row: active.log(dict(row.values()), step=row.epoch)
 
 
 def _mlflow_id(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""Train one classical model on one split: settings searched by grouped cross-validation, then fitted to all of it."""
+"""Train one classical model on one split: settings searched by grouped cross-validation, then fitted to all of it.
+
+The vectors are a feature, or what a frozen backbone makes of each spectrogram: the run then holds the backbone too.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from spectro.audio.features import FEATURES
-from spectro.core.arrays import Items
+from spectro.core.arrays import Floats32, Items
 from spectro.core.card import GridSearchFacts, HistoryFacts, ModelFacts
-from spectro.core.config import ClassicalConfig, Config
+from spectro.core.config import ClassicalConfig, Config, ModelConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, RunError
+from spectro.core.files import write_bytes
 from spectro.core.runs import Run
 from spectro.inference.sklearn_classifier import SklearnClassifier
 from spectro.models import classical
 from spectro.training.dataset import TrainingData
 from spectro.training.jobs import Job, claim
+from spectro.training.probe import BACKBONE, Probed, input_of, probe, probe_config
 from spectro.training.save import make_card, save_run
 
 
@@ -36,6 +42,21 @@ class _Fitted:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Problem:
+    """What a pipeline is fitted to, and where the result goes."""
+
+    run: Run
+    data: TrainingData
+    vectors: Floats32
+    """`[items, values]`"""
+    model: str
+    config: ClassicalConfig
+    command: str
+    probed: Probed | None
+    """The backbone that the vectors are from, if they are."""
+
+
 def train_classical(
     data: DataFolder | Path | str,
     *,
@@ -43,6 +64,8 @@ def train_classical(
     model: str = "svm",
     feature: str = "stats",
     feature_config: Config | None = None,
+    backbone: ModelConfig | None = None,
+    weights: str = "auto",
     config: ClassicalConfig | None = None,
     split: str = "group",
     config_id: str | None = None,
@@ -64,7 +87,11 @@ def train_classical(
     model
         Name in `classical.METHODS`.
     feature, feature_config
-        Name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet.
+        Name in `FEATURES`, of the kind `vector`, and its settings; computed if it is not there yet. `backbone` is
+        what a frozen network makes of the spectrograms (one pretrained on sound: of the feature that it takes).
+    backbone, weights
+        That network, with the head `multi` for the statistics of several stages, and where its weights come from:
+        `auto`, `none`, `hub` or a file.
     config
         How it is fitted.
     split
@@ -93,45 +120,64 @@ def train_classical(
         another process is training in `out`.
     """
     config = config or ClassicalConfig()
-    if FEATURES[feature].kind != "vector":
+    probing = feature == BACKBONE
+    if not probing and FEATURES[feature].kind != "vector":
         raise ConfigError(f"'{model}' takes vectors, but '{feature}' has frames; give the feature stats of it instead")
     pipeline = classical.pipeline(model, config.seed)
-    dataset = TrainingData.open(data, split, config_id, feature, feature_config, progress=progress)
-    assert dataset.features, "a vector is no spectrogram"
+    network = probe_config(backbone or ModelConfig()) if probing else None
+    read = input_of(network) if network else feature
+    dataset = TrainingData.open(data, split, config_id, read, feature_config, progress=progress)
     run = Run(Path(out))
     job = Job(
         method=model,
+        model=network,
         fitting=config,
+        weights=weights if probing else "",
         split=dataset.split.sha256,
         spectrograms=dataset.store.config_id,
-        feature={feature: dataset.features.config_id},
+        feature={read: dataset.features.config_id} if dataset.features else {},
     )
     with claim(run, job) as finished:
         if not finished:
-            _train(run, dataset, pipeline, model, config, command)
+            probed = probe(dataset, network, weights) if network else None
+            vectors = probed.vectors if probed else dataset.arrays()
+            problem = _Problem(
+                run=run, data=dataset, vectors=vectors, model=model, config=config, command=command, probed=probed
+            )
+            _train(problem, pipeline)
     return Run.open(run)
 
 
-def _train(run: Run, dataset: TrainingData, pipeline: Any, model: str, config: ClassicalConfig, command: str) -> None:
+def _train(problem: _Problem, pipeline: Any) -> None:
     """Fit the pipeline and write the run; raises RunError where the memory does not suffice."""
+    run, data, model, probed = problem.run, problem.data, problem.model, problem.probed
     began = time.perf_counter()
     try:
-        fitted = _fit(pipeline, model, dataset, config)
+        fitted = _fit(pipeline, problem)
     except MemoryError:
         raise RunError(f"the memory is full: '{model}' on these features needs more than this machine has") from None
     classical.save(run.pipeline_path, fitted.pipeline)
     history = HistoryFacts(
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began + (probed.seconds if probed else 0.0),
         finetune_starts=None,
         best_epoch=None,
         search=fitted.search,
         warnings=fitted.warnings,
     )
-    facts = ModelFacts(name=model, parameters=None, network=None, settings=_settings(model, fitted.pipeline))
-    card = make_card(run, dataset, kind="sklearn", model=facts, seed=config.seed, history=history, command=command)
-    card = replace(card, fitting=config)
-    classifier, arrays = SklearnClassifier(card, fitted.pipeline), dataset.arrays()
-    save_run(run, dataset, predict_proba=lambda items: classifier.predict_proba(arrays[items]), card=card)
+    facts = ModelFacts(
+        name=f"{model} on {probed.config.name}" if probed else model,
+        parameters=None,
+        network=probed.config if probed else None,
+        settings=_settings(model, fitted.pipeline),
+    )
+    kind, seed, command = "probe" if probed else "sklearn", problem.config.seed, problem.command
+    card = make_card(run, data, kind=kind, model=facts, seed=seed, history=history, command=command)
+    card = replace(card, fitting=problem.config)
+    if probed:
+        write_bytes(run.weights_path, safetensors.torch.save(probed.network.state_dict()))
+        card = replace(card, weights=probed.origin.facts())
+    classifier, vectors = SklearnClassifier(card, fitted.pipeline), problem.vectors
+    save_run(run, data, predict_proba=lambda items: classifier.predict_proba(vectors[items]), card=card)
 
 
 def grouped_folds(data: TrainingData, config: ClassicalConfig) -> list[tuple[Items, Items]]:
@@ -161,10 +207,11 @@ def grouped_folds(data: TrainingData, config: ClassicalConfig) -> list[tuple[Ite
     return list(folds.split(train, data.truth[train], [segment.clip.group for segment in segments]))
 
 
-def _fit(pipeline: Any, model: str, data: TrainingData, config: ClassicalConfig) -> _Fitted:
+def _fit(pipeline: Any, problem: _Problem) -> _Fitted:
     """Search the settings if that is wanted and possible, fit, and add probabilities where the model has none."""
+    data, model, config = problem.data, problem.model, problem.config
     train = data.subsets["train"]
-    values, truth = np.asarray(data.arrays())[train], data.truth[train]
+    values, truth = np.asarray(problem.vectors)[train], data.truth[train]
     folds = grouped_folds(data, config)
     facts = GridSearchFacts(folds=len(folds), tried=1, accuracy=None)
     with warnings.catch_warnings(record=True) as caught:

@@ -96,6 +96,17 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (RUN, "--epochs-cap", ("-1", "1000000000")),
     (SWEEP, "--seeds", ("0", "-1", "1000000000")),
     (SWEEP, "--epochs-cap", ("-1", "1000000000")),
+    ((*RENDER, "--engine", "local"), "--shard-mb", ("0", "-1", "nan", "inf", "1e9")),
+    (("data", "pack", "data", "shards"), "--shard-mb", ("0", "-1", "nan", "inf", "1e9")),
+    (("bench", "openset", "data"), "--classes", ("-1", "1000000000")),
+    (("bench", "openset", "data"), "--seed", ("-1", "100000000000000000000")),
+    (("bench", "review", "data"), "--batch", ("-1", "1000000000")),
+    (("bench", "review", "data"), "--draws", ("0", "-1", "1000000000")),
+    (("bench", "review", "data"), "--seed", ("-1", "100000000000000000000")),
+    (("bench", "review", "data"), "--start", ("-1", "1000000000")),
+    (("review", "run", "music", "--out", "labels.csv"), "--port", ("-1", "65536")),
+    (("review", "run", "music", "--out", "labels.csv"), "--workers", ("-1", "100000000")),
+    (("similar", "run", "a.wav", "--in", "data"), "--count", ("0", "-1", "100000000000")),
 ]
 
 

@@ -95,7 +95,7 @@ def test_only_what_resumes_says_so() -> None:
     commands |= {f"{group} {name}" for group, names in GROUPS.items() for name in names}
     assert set(AFTER_STOP) <= commands
     assert {name for name, promise in AFTER_STOP.items() if promise == RESUMES} == {
-        "render", "finetune", "data features", "bench run", "bench sweep"
+        "render", "seal", "finetune", "data features", "bench run", "bench sweep"
     }  # fmt: skip
 
 

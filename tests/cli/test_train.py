@@ -41,6 +41,22 @@ def test_finetune_trains_a_network_on_a_feature(rendered: Path, tmp_path: Path, 
     assert (card.kind, card.seed, card.feature and card.feature.name) == ("torch", 1, "mfcc")
 
 
+@pytest.mark.slow
+def test_finetune_trains_a_classical_model_on_a_backbone(rendered: Path, tmp_path: Path, spectro: Spectro) -> None:
+    data = shutil.copytree(rendered, tmp_path / "data")
+    spectro("split", data, "--test", "0.3", "--val", "0.3")
+    arguments = ("finetune", data, "--feature", "backbone", "--backbone", "test_resnet", "--weights", "none")
+    code, _, err = spectro(*arguments, "--out", tmp_path / "network")
+    assert (code, "say --model logistic --backbone test_resnet" in err) == (2, True)
+    code, _, err = spectro(*arguments, "--model", "logistic", "--no-search", "--out", tmp_path / "probe")
+    assert code == 0, err
+    card = Run.open(tmp_path / "probe").card
+    assert (card.kind, card.feature and card.feature.name) == ("probe", "mel")
+    assert spectro("evaluate", tmp_path / "probe")[0] == 0
+    code, _, err = spectro("export", tmp_path / "probe", "--out", tmp_path / "probe.onnx")
+    assert (code, "only networks can be exported" in err) == (2, True)
+
+
 def test_models_are_listed_and_shown(spectro: Spectro) -> None:
     entries = json.loads(spectro("models", "list", "test_resnet", "--json")[1])
     assert entries[0]["parameters"] > 0

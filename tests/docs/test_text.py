@@ -39,7 +39,7 @@ def spans(name: str) -> list[str]:
 def options() -> set[str]:
     """The options of all commands."""
     top = [[name] for names in ORDER.values() for name in names if name not in GROUPS]
-    known = {"help", "version"}
+    known = {"check", "help", "version"}
     for words in top + [[group, name] for group, names in GROUPS.items() for name in names]:
         _, command, _ = cli.program.parse_commands(words)
         arguments = command[-1].assemble_argument_collection()

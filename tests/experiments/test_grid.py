@@ -29,7 +29,7 @@ def test_the_grid_of_a_study_has_its_reported_accuracies() -> None:
 def test_settings_of_every_recipe_can_be_swept(name: str) -> None:
     recipe = RECIPES[name]
     assert "segment.seconds" in setting_names(recipe)
-    points = grid({"segment.seconds": [1, 2], f"{recipe.feature}.n_fft": [512, 1024]})
+    points = grid({"segment.seconds": [1, 2], f"{recipe.reads}.n_fft": [512, 1024]})
     assert len(cells(recipe, points, SPECTROGRAMS)) == 4
 
 

@@ -13,7 +13,7 @@ from spectro.models.classical import METHODS
 
 
 def test_the_studies_are_complete() -> None:
-    assert {recipe.study for recipe in RECIPES.values()} == set("ABCDE")
+    assert {recipe.study for recipe in RECIPES.values()} == set("ABCDET")
     assert {name for name in NETWORKS if name != "cnn5"} <= set(RECIPES)
     assert {recipe.classical for recipe in RECIPES.values()} - {""} == set(METHODS)
     for recipe in RECIPES.values():
@@ -30,8 +30,8 @@ def test_every_recipe_trains_for_an_epoch(name: str, whole_clips: Path, tmp_path
     run = recipe.train(whole_clips, out=tmp_path / name, epochs_cap=1, weights="none")
     assert run.predictions("test").probs.shape == (8, 4)
     feature, _ = run.card.of_model()
-    assert feature.name == recipe.feature
-    assert run.card.kind == ("sklearn" if recipe.classical else "torch")
+    assert feature.name == recipe.reads
+    assert run.card.kind == ("probe" if recipe.probing else "sklearn" if recipe.classical else "torch")
 
 
 def test_names_letters_and_all_select_recipes() -> None:
@@ -67,6 +67,7 @@ def test_default_epochs_are_capped_too(model: str, epochs: int) -> None:
         ('featur = "mel"', "recipe 'X-one' has no setting 'featur'; did you mean 'feature'"),
         ('reported = "high"', "recipe 'X-one'.reported is \"high\", but must be of type float"),
         ("training = { epoch = 3 }", "has no setting 'epoch'; did you mean 'epochs'"),
+        ('feature = "backbone"', "recipe 'X-one' has the feature backbone, but names no classical model"),
     ],
 )
 def test_a_table_with_a_wrong_line_is_refused(line: str, message: str) -> None:

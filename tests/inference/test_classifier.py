@@ -31,7 +31,7 @@ def test_importing_loads_no_learning_or_drawing_library(module: str) -> None:
 
 
 def test_kinds_are_loaded_by_the_registry_and_others_refused(tmp_path: Path) -> None:
-    assert set(CLASSIFIERS) == {"torch", "sklearn", "onnx"}
+    assert set(CLASSIFIERS) == {"torch", "sklearn", "probe", "onnx"}
     strange = make_run(tmp_path / "strange", card=model_card(kind="oracle"))
     with pytest.raises(RunError, match="kind 'oracle', but only torch, sklearn"):
         load_classifier(strange)

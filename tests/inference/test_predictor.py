@@ -305,7 +305,9 @@ def test_a_model_in_two_nested_ensembles_is_loaded_once(
     assert sorted(loaded) == sorted(member.path for member in members[:2])
     one, two = (answered(next(Predictor.load(member, "cpu")([(texture("hum", 0, 0), RATE)]))) for member in members[:2])
     np.testing.assert_allclose(answered(result).probs, 0.75 * one.probs + 0.25 * two.probs, atol=1e-6)
-    inner.write_card(replace(inner.card, members=(replace(inner.card.members[0], path="../outer"), inner.card.members[1])))
+    inner.write_card(
+        replace(inner.card, members=(replace(inner.card.members[0], path="../outer"), inner.card.members[1]))
+    )
     with pytest.raises(RunError, match="member of itself"):
         Predictor.load(outer, "cpu")
 

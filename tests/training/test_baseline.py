@@ -36,7 +36,8 @@ def progress_of(stage: str, *, train: float, val: float, frozen: float | None = 
         )
         for number, (name, learned, right) in enumerate([*accuracies, (stage, train, val)], 1)
     ]
-    return Progress(history=history, best_epoch=1 if frozen and frozen > val else len(history))
+    best = 1 if frozen and frozen > val else len(history)
+    return Progress(history=history, best_epoch=best, best_accuracy=frozen if best == 1 and frozen else val)
 
 
 def test_the_baseline_learns_and_repeats(data: Path) -> None:

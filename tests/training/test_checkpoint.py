@@ -192,7 +192,7 @@ def test_a_checkpoint_that_does_not_fit_the_network_is_one_line(unfinished: Path
     progress = load_checkpoint(Run(run))
     progress.states["module"] = {}
     save_checkpoint(Run(run), progress, 0.0, Basis.from_dict(read_basis(unfinished)))
-    with pytest.raises(RunError, match="does not fit this network") as refused:
+    with pytest.raises(RunError, match=r"checkpoint\.pt does not fit this network") as refused:
         resume(run, data)
     assert "\n" not in str(refused.value)
 

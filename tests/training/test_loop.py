@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from spectro.core.arrays import softmax
@@ -142,3 +144,27 @@ def test_a_batch_that_does_not_fit_is_halved_and_reported(
     run = finetune(data, out=tmp_path / "run", model=TINY, config=QUICK, weights="none", progress=True)
     assert "2 segments at a time" in capsys.readouterr().err
     assert run.card_path.exists()
+
+
+@pytest.mark.parametrize("head", ["linear", "multi"])
+def test_mixed_precision_computes_in_16_bits_and_keeps_weights_of_32(data: Path, tmp_path: Path, head: str) -> None:
+    computed: set[torch.dtype] = set()
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(module, nn.Conv2d) and module.training and torch.is_grad_enabled():
+            computed.add(output.dtype)
+
+    hook = nn.modules.module.register_module_forward_hook(note)
+    model = dataclasses.replace(TINY, head=head, dropout=0.0)
+    losses = []
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        computed.clear()
+        config = dataclasses.replace(QUICK, precision=precision, finetune_lr=1e-3)
+        run = finetune(data, out=tmp_path / precision, model=model, config=config, weights="none")
+        assert computed == {dtype}
+        assert {value.dtype for value in load_file(run.weights_path).values() if value.is_floating_point()} == {
+            torch.float32
+        }
+        losses.append([float(row["train_loss"]) for row in run.history()])
+    hook.remove()
+    assert np.allclose(losses[0], losses[1], rtol=0.05, atol=0.02)

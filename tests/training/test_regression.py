@@ -15,10 +15,11 @@ from spectro.core.errors import RunError
 from spectro.core.runs import Run
 from spectro.data.store import open_store
 from spectro.training import finetune as finetune_module
+from spectro.training import interpolate, loop
 from spectro.training.backbone_features import frozen_features, run_features
 from spectro.training.finetune import finetune
-from spectro.training.progress import Progress
-from spectro.training.regression import PRIORS, WITHOUT_VALIDATION
+from spectro.training.progress import Progress, ValidationScores
+from spectro.training.regression import PENALTIES, WITHOUT_VALIDATION
 from tests.training.shared import QUICK, TINY, differing, history
 
 MULTI = dataclasses.replace(TINY, head="multi")
@@ -33,7 +34,7 @@ def solved(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_each_strength_is_an_epoch_and_the_best_is_kept(solved: Run) -> None:
     rows = solved.history()
-    assert [row["stage"] for row in rows] == ["frozen"] * len(PRIORS)
+    assert [row["stage"] for row in rows] == ["frozen"] * len(PENALTIES)
     losses = [float(row["train_loss"]) for row in rows]
     assert losses == sorted(losses, reverse=True)  # ever less regularization
     scores = [(float(row["val_clip_f1"]), -float(row["val_loss"])) for row in rows]
@@ -50,7 +51,7 @@ def test_the_run_holds_the_solution_of_the_best_strength(solved: Run) -> None:
     assert float((clips.predicted == clips.truth).mean()) == pytest.approx(float(best["val_clip_accuracy"]), abs=1e-5)
 
 
-@pytest.mark.parametrize("epochs", [1, len(PRIORS)])
+@pytest.mark.parametrize("epochs", [1, len(PENALTIES)])
 def test_interrupted_and_repeated_it_ends_with_the_same_bits(
     solved: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
@@ -74,7 +75,7 @@ def test_interrupted_and_repeated_it_ends_with_the_same_bits(
 def test_without_validation_one_strength_is_solved(data: Path, tmp_path: Path) -> None:
     run = finetune(data, out=tmp_path / "run", split="noval", model=MULTI, config=FROZEN, weights="none")
     assert len(run.history()) == 1
-    assert WITHOUT_VALIDATION in PRIORS
+    assert WITHOUT_VALIDATION in PENALTIES
 
 
 def test_fine_tuning_that_loses_is_not_kept(solved: Run, data: Path, tmp_path: Path) -> None:
@@ -106,4 +107,40 @@ def test_maps_read_the_statistics(solved: Run, data: Path) -> None:
 def test_views_of_the_items_are_learned_too(data: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(FROZEN, views=2)
     run = finetune(data, out=tmp_path / "run", model=MULTI, config=config, weights="none")
-    assert len(run.history()) == len(PRIORS)
+    assert len(run.history()) == len(PENALTIES)
+
+
+def test_weights_between_start_and_end_are_kept_where_they_are_better(
+    solved: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score that favours the middle of the way: neither the start nor the last epoch has its weights."""
+    ends = {}
+
+    def favouring_the_middle(fabric: Any, stage: Any, task: Any, module: Any, epoch: int) -> ValidationScores:
+        weight = module.head.linear.weight.detach().clone()
+        start = ends.setdefault("start", load_file(solved.weights_path)["head.linear.weight"])
+        end = ends.setdefault("end", weight)
+        way = float((weight - start).norm() / (end - start).norm())
+        return ValidationScores(loss=abs(way - 0.5), segment_accuracy=0.5, clip_accuracy=way, clip_f1=1.0)
+
+    monkeypatch.setattr(loop, "validate", favouring_the_middle)
+    monkeypatch.setattr(interpolate, "validate", favouring_the_middle)
+    config = dataclasses.replace(QUICK, epochs=1, finetune_lr=1e-3, freeze_bn=True)
+    run = finetune(data, out=tmp_path / "run", model=MULTI, config=config, weights="none")
+    assert run.card.history is not None
+    assert run.card.history.best_share == 0.5
+    assert run.card.history.best_epoch == len(run.history())
+    kept = load_file(run.weights_path)["head.linear.weight"]
+    assert torch.allclose(kept, (ends["start"] + ends["end"]) / 2, atol=1e-6)
+
+    def stopped(run: Run, progress: Progress, *rest: Any) -> None:
+        save(run, progress, *rest)
+        if progress.stage == "finetune":
+            raise RunError("stop here")
+
+    save, out = finetune_module.save_checkpoint, tmp_path / "resumed"
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune_module, "save_checkpoint", stopped)
+        with pytest.raises(RunError, match="stop here"):
+            finetune(data, out=out, model=MULTI, config=config, weights="none")
+    assert not differing(run.path, finetune(data, out=out, model=MULTI, config=config, weights="none").path)

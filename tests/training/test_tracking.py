@@ -19,7 +19,9 @@ TINY = ModelConfig(name="test_resnet")
 SHORT = FinetuneConfig(frozen_epochs=2, epochs=0, device="cpu")
 
 
-@pytest.mark.parametrize(("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")])
+@pytest.mark.parametrize(
+    ("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")]
+)
 def test_an_absent_tracker_is_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
 ) -> None:
@@ -58,3 +60,13 @@ def test_mlflow_gets_settings_and_every_epoch(data: Path, tmp_path: Path, monkey
     client, name = mlflow.MlflowClient(), json.loads((run.path / "mlflow.json").read_text())["id"]
     assert [metric.step for metric in client.get_metric_history(name, "val_clip_f1")] == [1, 2]
     assert client.get_run(name).data.params["frozen_epochs"] == "2"
+
+
+def test_wandb_logs_offline_into_the_run(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = finetune(data, out=tmp_path / "run", model=TINY, config=SHORT, weights="none", track=["wandb"])
+    name = json.loads((run.path / "wandb.json").read_text())["id"]
+    (log,) = (run.path / "wandb").glob(f"offline-run-*-{name}/run-{name}.wandb")
+    assert b"val_clip_f1" in log.read_bytes()

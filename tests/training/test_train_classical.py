@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import skops.io
 from sklearn.linear_model import Ridge
 
 from spectro.audio.features.stats import StatsConfig
+from spectro.core import distribution
 from spectro.core.config import ClassicalConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.errors import ConfigError, RunError
@@ -144,13 +144,7 @@ def test_mistakes_are_named(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
         train_classical(data, out=tmp_path / "run", model="svn")
     with pytest.raises(ConfigError, match="'svm' takes vectors, but 'mfcc' has frames"):
         train_classical(data, out=tmp_path / "run", feature="mfcc")
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "xgboost":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    find = distribution.find_spec
+    monkeypatch.setattr(distribution, "find_spec", lambda name: None if name == "xgboost" else find(name))
     with pytest.raises(ConfigError, match=r"pip install 'spectro-audio\[classical\]'"):
         train_classical(data, out=tmp_path / "run", model="xgboost")

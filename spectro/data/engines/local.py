@@ -146,7 +146,7 @@ class _Pool:
                 task = next(self._waiting, None)
             if task is None:
                 break
-            answer = _ask(process, task)
+            answer = ask(process, task)
             if answer is None and not self._stopping.is_set():
                 process.kill()
                 process = self._start()
@@ -166,7 +166,8 @@ def start_worker() -> worker.Process:
     return worker.start(__name__)
 
 
-def _ask(process: worker.Process, task: object) -> dict[str, Any] | None:
+def ask(process: worker.Process, task: object) -> dict[str, Any] | None:
+    """Send a worker a task; return its answer, None where it died."""
     assert process.stdout
     worker.send(process, _to_json(task))
     line = process.stdout.readline()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spectro.core.distribution import require_packages
 from spectro.core.errors import ConfigError
+from spectro.inference.hub import PREFIX, local_run
 from spectro.serving.http.settings import ServerConfig, require_token
 
 NEEDED = ("starlette", "uvicorn")
@@ -50,4 +51,7 @@ def serve(
     from spectro.serving.http.served_run import ServedRun, distinct
     from spectro.serving.http.server import run_server  # it needs those packages
 
-    run_server(distinct([ServedRun(Path(run), device) for run in runs]), config, token=token, log=log)
+    served = [ServedRun(Path(local_run(run)), device) for run in runs]  # type: ignore[arg-type]  # no Run was given
+    for run, one in zip(runs, served, strict=True):
+        one.name = str(run).removeprefix(PREFIX).replace("/", "-") if str(run).startswith(PREFIX) else one.name
+    run_server(distinct(served), config, token=token, log=log)

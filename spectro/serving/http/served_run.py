@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from spectro.core.config import RenderConfig
 from spectro.core.predictions import VOTES
 from spectro.core.runs import Run
 from spectro.inference.answers import Answer
@@ -37,6 +38,16 @@ class ServedAnswer:
     """What each model of an ensemble predicts by itself, with its name as the source; none where there is only one."""
 
 
+class Explainable(NamedTuple):
+    """A network whose decisions can be shown as an image."""
+
+    model: LoadedModel
+    settings: RenderConfig
+    """What it is fed."""
+    input: int
+    """Which of the inputs of an upload that is."""
+
+
 class ServedRun:
     """A run, known by its card at once and by its weights once it is loaded.
 
@@ -61,7 +72,8 @@ class ServedRun:
 
     def options(self, min_confidence: float) -> TableOptions:
         """Return what tables of its answers show."""
-        return TableOptions(min_confidence=min_confidence, band=band_of(self.inputs(None)[0]))
+        band, tells_none = band_of(self.inputs(None)[0]), self._predictor.tells_none
+        return TableOptions(min_confidence=min_confidence, band=band, none_of_these=tells_none)
 
     def load(self) -> None:
         """Load the models, and classify silence once with each, so that the first answer does not wait."""
@@ -73,6 +85,17 @@ class ServedRun:
     def inputs(self, overlap: float | None) -> tuple[Input, ...]:
         """Return what to compute of an upload; raises ConfigError where the overlap is no share from 0 up to 1."""
         return tuple(self._predictor.inputs(overlap))
+
+    def explainable(self, overlap: float | None) -> dict[str, Explainable]:
+        """Return by name the networks that take mel-spectrograms; none of an exported file, which has no gradients."""
+        if self._run is None:
+            return {}
+        return {
+            model.card.name: Explainable(model, settings, number)
+            for number, (settings, models) in enumerate(self._predictor.inputs(overlap).items())
+            for model in models
+            if model.card.kind == "torch" and isinstance(settings, RenderConfig)
+        }
 
     def answer(
         self,

@@ -37,6 +37,8 @@ OUTLINE_DB = 50.0  # range of the outline: what is quieter is codec and room
 MIN_ALIGNED = 6  # pairs of peaks that agree on one offset before the outlines are compared
 MIN_OVERLAP = 1.5  # seconds that two clips must share
 CROWDED = 10_000  # a hash that occurs as often identifies nothing
+ENTRIES = 20_000  # occurrences that may be looked at for each clip; of many clips, only the rarer hashes are compared
+SAMPLE = 1000  # clips by which recall is estimated
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,8 +51,8 @@ class Fingerprint:
     """`[pairs]`, two peaks' frequencies and the time between them."""
     frames: Frames
     """`[pairs]`, frame of the earlier peak."""
-    outline: Floats32
-    """`[bands, frames / 4]`, spectrogram in dB below its peak, -50..0."""
+    outline: Floats32 | NDArray[np.float16]
+    """`[bands, frames / 4]`, spectrogram in dB below its peak, -50..0; in half precision where many are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,18 @@ class Match:
     similarity: float
     """Correlation of the aligned spectrograms: 1 for a copy, around 0.9 for a noisy low-bitrate one, below 0.4 for
     different music."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """How many of the pairs in a sample of clips a search finds that leaves hashes out."""
+
+    clips: int
+    """Clips in the sample; 0 where no hashes were left out, so that nothing is missed for that."""
+    pairs: int
+    """Pairs of one of them with any clip that shares sound, by all hashes."""
+    found: int
+    """Those that are found all the same."""
 
 
 def fingerprint_one(path: Path) -> Fingerprint:
@@ -143,7 +157,10 @@ def _outline(power: Floats32) -> Floats32:
 
 
 def find_duplicates(prints: Sequence[Fingerprint], *, min_similarity: float = 0.6) -> Iterator[Match]:
-    """Find all pairs of clips that share sound, at any offset.
+    """Find the pairs of clips that share sound, at any offset.
+
+    With many clips, the hashes that occur most often are left out, so that the work for each clip stays the same:
+    `estimate_recall` measures what that costs.
 
     Parameters
     ----------
@@ -159,23 +176,94 @@ def find_duplicates(prints: Sequence[Fingerprint], *, min_similarity: float = 0.
     """
     if not prints:
         return
-    sizes = [len(one.hashes) for one in prints]
-    hashes = np.concatenate([one.hashes for one in prints])
-    order = np.argsort(hashes, kind="stable")
-    hashes = hashes[order]
-    frames = np.concatenate([one.frames for one in prints])[order]
-    owner = np.repeat(np.arange(len(prints)), sizes)[order]
-    for first, one in enumerate(prints):
-        begin, end = np.searchsorted(hashes, one.hashes, "left"), np.searchsorted(hashes, one.hashes, "right")
-        count = np.where(end - begin < CROWDED, end - begin, 0)
+    index = _Index.of(prints)
+    index = index.without(index.crowded(ENTRIES * len(prints)))
+    for first in range(len(prints)):
+        yield from index.matches(prints, first, min_similarity)
+
+
+def estimate_recall(prints: Sequence[Fingerprint], *, min_similarity: float = 0.6) -> Recall:
+    """Compare some clips with all others by all hashes, and count how many of their pairs `find_duplicates` finds.
+
+    Parameters
+    ----------
+    prints
+        Fingerprints of all clips.
+    min_similarity
+        As `find_duplicates` was called with.
+
+    Returns
+    -------
+    Recall
+        Of a sample of 1,000 clips, or of none where all hashes are compared anyway.
+    """
+    index = _Index.of(prints)
+    limit = index.crowded(ENTRIES * len(prints))
+    if limit >= CROWDED:
+        return Recall(clips=0, pairs=0, found=0)
+    sample = np.random.default_rng(0).permutation(len(prints))[:SAMPLE].tolist()
+
+    def pairs(index: _Index) -> set[frozenset[int]]:
+        found = (one for clip in sample for one in index.matches(prints, clip, min_similarity, later=False))
+        return {frozenset((one.first, one.second)) for one in found}
+
+    exact, found = pairs(index), pairs(index.without(limit))
+    return Recall(clips=len(sample), pairs=len(exact), found=len(exact & found))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Index:
+    """Every hash of every clip, sorted by hash."""
+
+    hashes: Hashes
+    frames: Frames
+    owner: NDArray[np.int32]
+    """Index of the clip."""
+
+    @classmethod
+    def of(cls, prints: Sequence[Fingerprint]) -> _Index:
+        """Return the index of all fingerprints."""
+        hashes = np.concatenate([one.hashes for one in prints] or [np.zeros(0, np.uint32)])
+        order = np.argsort(hashes, kind="stable")
+        owner = np.repeat(np.arange(len(prints), dtype=np.int32), [len(one.hashes) for one in prints])[order]
+        frames = np.concatenate([one.frames for one in prints] or [np.zeros(0, np.int32)])[order]
+        return cls(hashes=hashes[order], frames=frames, owner=owner)
+
+    def crowded(self, entries: int) -> int:
+        """Return how often a hash may occur for so many pairs of occurrences in all, or `CROWDED`."""
+        counts = self._counts()
+        values, numbers = np.unique(counts[counts < CROWDED], return_counts=True)
+        pairs = np.cumsum(numbers * values.astype(np.int64) ** 2)
+        allowed = np.searchsorted(pairs, entries, "right")
+        return CROWDED if allowed == len(values) else int(values[allowed])
+
+    def without(self, limit: int) -> _Index:
+        """Return the index without the hashes that occur that often, or more."""
+        counts = self._counts()
+        kept = np.repeat(counts < limit, counts)
+        return _Index(hashes=self.hashes[kept], frames=self.frames[kept], owner=self.owner[kept])
+
+    def matches(
+        self, prints: Sequence[Fingerprint], first: int, min_similarity: float, *, later: bool = True
+    ) -> Iterator[Match]:
+        """Yield the clips that share sound with one: the later ones, or all."""
+        one = prints[first]
+        begin = np.searchsorted(self.hashes, one.hashes, "left")
+        count = np.searchsorted(self.hashes, one.hashes, "right") - begin
+        count[count >= CROWDED] = 0
         entry = np.repeat(begin - (np.cumsum(count) - count), count) + np.arange(count.sum())
-        later = owner[entry] > first
-        offset = (frames[entry] - np.repeat(one.frames, count))[later]
-        for second, shift in _aligned(owner[entry][later], offset):
-            similarity = _correlation(one.outline, prints[second].outline, shift)
+        wanted = self.owner[entry] > first if later else self.owner[entry] != first
+        offset = (self.frames[entry] - np.repeat(one.frames, count))[wanted]
+        for second, shift in _aligned(self.owner[entry][wanted].astype(np.int64), offset):
+            similarity = _correlation(one, prints[second], shift)
             if similarity >= min_similarity:
                 seconds = round(shift * HOP / RATE, 2)
                 yield Match(first=first, second=second, offset=seconds, similarity=round(similarity, 3))
+
+    def _counts(self) -> Items:
+        """Return how often each hash occurs, in order."""
+        begins = np.flatnonzero(np.diff(self.hashes, prepend=self.hashes[:1] + 1))
+        return np.diff(begins, append=len(self.hashes))
 
 
 def _aligned(owner: Items, offset: Frames) -> Iterator[tuple[int, int]]:
@@ -190,8 +278,9 @@ def _aligned(owner: Items, offset: Frames) -> Iterator[tuple[int, int]]:
     yield from ((clip, shift) for clip, (_, shift) in sorted(best.items()))
 
 
-def _correlation(first: Floats32, second: Floats32, shift: int) -> float:
+def _correlation(one: Fingerprint, other: Fingerprint, shift: int) -> float:
     """Return the correlation of two outlines, the second `shift` frames later, each band about its own mean."""
+    first, second = (part.outline.astype(np.float32, copy=False) for part in (one, other))
     highest = 0.0
     for steps in range(shift // STEP - 1, shift // STEP + 3):
         a, b = first[:, max(-steps, 0) :], second[:, max(steps, 0) :]

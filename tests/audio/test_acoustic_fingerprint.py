@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from spectro.data.acoustic_fingerprint import find_duplicates, fingerprint_one
+from spectro.audio import acoustic_fingerprint as module
+from spectro.audio.acoustic_fingerprint import Fingerprint, Recall, estimate_recall, find_duplicates, fingerprint_one
 from tests.data.melodies import RATE, SECONDS, melody, pcm, plant
 
 
@@ -51,3 +52,25 @@ def test_sound_without_landmarks_matches_nothing(samples: np.ndarray, tmp_path: 
     soundfile.write(tmp_path / "b.wav", melody(1, 3.0), RATE)
     assert list(find_duplicates([fingerprint_one(tmp_path / "a.wav"), fingerprint_one(tmp_path / "b.wav")])) == []
     assert list(find_duplicates([])) == []
+
+
+def test_many_clips_are_compared_by_rarer_hashes_and_the_recall_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    frames = np.sort(rng.integers(0, 1000, 300)).astype(np.int32)
+
+    def one(seed: int) -> Fingerprint:
+        own = np.random.default_rng(seed)
+        hashes = np.concatenate([own.integers(0, 50, 200), own.integers(1000, 1 << 22, 100)]).astype(np.uint32)
+        outline = own.uniform(-50, 0, (32, 300)).astype(np.float16)
+        return Fingerprint(sha256=str(seed), hashes=hashes, frames=frames, outline=outline)
+
+    monkeypatch.setattr(module, "ENTRIES", 1_000_000)
+    prints = [one(seed) for seed in (*range(60), *range(0, 60, 3))]
+    pairs = [(match.first, match.second) for match in find_duplicates(prints)]
+    assert pairs == [(3 * number, 60 + number) for number in range(20)]
+    assert estimate_recall(prints).clips == 0  # nothing is left out
+    monkeypatch.setattr(module, "ENTRIES", 400)  # the first 200 hashes occur about 320 times each
+    assert [(match.first, match.second) for match in find_duplicates(prints)] == pairs
+    assert estimate_recall(prints) == Recall(clips=80, pairs=20, found=20)
+    monkeypatch.setattr(module, "ENTRIES", 101)  # only what no other clip has: copies share nothing
+    assert estimate_recall(prints).found < 20
