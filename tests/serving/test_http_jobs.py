@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from spectro.audio.decode import most_samples, open_sound
+from spectro.core import distribution
 from spectro.core.config import MelConfig, RenderConfig, SegmentConfig
 from spectro.core.errors import AudioError, ConfigError
 from spectro.data.engines import Done, Failed
@@ -121,8 +122,8 @@ def test_what_a_killed_server_left_is_removed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_without_its_packages_the_install_line_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name))
-    with pytest.raises(ConfigError, match=r"needs uvicorn: pip install '.*\[serve\]'"):
+    monkeypatch.setattr(distribution, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name))
+    with pytest.raises(ConfigError, match=r"needs uvicorn, .*: pip install '.*\[serve\]'"):
         starting.serve(["runs/x"])
 
 

@@ -11,15 +11,17 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from spectro.core.distribution import version
 from spectro.data import png
-from spectro.serving.http import metrics
+from spectro.serving.http import events, metrics
 from spectro.serving.http.engine import Engine
+from spectro.serving.http.explanations import Explainer
 from spectro.serving.http.guard import COOKIE, Guard
+from spectro.serving.http.job_document import SOUND_TYPES, job_document
 from spectro.serving.http.jobs import ENDED, Job, JobStore
 from spectro.serving.http.page_files import page_files
 from spectro.serving.http.problems import RETRY_SECONDS, Problem
@@ -30,19 +32,6 @@ from spectro.serving.http.settings import ServerConfig
 from spectro.serving.http.upload import declared_size, linger, receive
 from spectro.serving.http.upload_decoding import read_input
 
-SOUND_TYPES = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".ogg": "audio/ogg",
-    ".oga": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".mp4": "audio/mp4",
-    ".aac": "audio/aac",
-    ".webm": "audio/webm",
-}
-"""What browsers play; anything else is bytes to them, never a page."""
 LONGEST_LIST = 200_000
 """Bytes of a list of jobs."""
 DAY = "private, max-age=86400"
@@ -102,6 +91,7 @@ class Api:
         self._config, self._runs, self._store, self._engine = config, runs, store, engine
         self._draining = draining
         self._files = page_files()
+        self._explainer = Explainer(store)
         self.counts = metrics.Counts()
         self.guard: Guard | None = None
         """Set by who puts one in front."""
@@ -124,8 +114,10 @@ class Api:
             Route("/v1/jobs/{id}", self.show_job),
             Route("/v1/jobs/{id}", self.delete_job, methods=["DELETE"]),
             *(Route(f"/v1/jobs/{{id}}/{form}", self.answer) for form in FORMS),
+            Route("/v1/jobs/{id}/events", self.events),
             Route("/v1/jobs/{id}/audio", self.audio),
             Route("/v1/jobs/{id}/segments/{number:int}.png", self.segment),
+            Route("/v1/jobs/{id}/segments/{number:int}/explanation.png", self.explanation),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -211,6 +203,11 @@ class Api:
         """Return how far a job is."""
         return JSONResponse(self._job_document(self._store.get(request.path_params["id"])))
 
+    async def events(self, request: Request) -> Response:
+        """Return the states of a job as they come, until it has ended."""
+        job = self._store.get(request.path_params["id"])
+        return StreamingResponse(events.job_events(job, self._job_document), media_type=events.MEDIA_TYPE)
+
     async def delete_job(self, request: Request) -> Response:
         """Stop a job and forget its sound and answer."""
         self._engine.stop(self._store.get(request.path_params["id"]))
@@ -267,6 +264,16 @@ class Api:
         image = read_input(job.folder, job.display, decoded)[number]
         return Response(png.encode(image, {}), media_type="image/png", headers={"Cache-Control": DAY})
 
+    async def explanation(self, request: Request) -> Response:
+        """Return where a network finds the answer in one segment, as a PNG."""
+        job = self._store.get(request.path_params["id"])
+        if job.state != "done":
+            raise self._unfinished(job)
+        number, member = request.path_params["number"], request.query_params.get("member", "")
+        content, tags = await self._explainer.image(job, number, member)
+        headers = {"Cache-Control": DAY, "Spectro-Method": tags["method"], "Spectro-Check": tags["check"]}
+        return Response(content, media_type="image/png", headers=headers)
+
     def _file(self, request: Request, name: str) -> Response:
         file = self._files.get(name)
         if file is None:
@@ -299,35 +306,7 @@ class Api:
         return JSONResponse(self._job_document(job), 202, {"Location": where, "Retry-After": "1"})
 
     def _job_document(self, job: Job) -> dict[str, Any]:
-        values: dict[str, Any] = {
-            "id": job.id,
-            "name": job.name,
-            "run": job.run.name,
-            "state": job.state,
-            "ahead": 0 if job.state in ENDED else self._store.ahead(job),
-            "progress": job.progress,
-        }
-        if job.problem is not None:
-            values["problem"] = job.problem.to_dict()
-        if job.state == "done" and job.decoded is not None:
-            shown = job.decoded.inputs[job.display]
-            config = job.shown_config
-            values["sound"] = {
-                "seconds": job.decoded.seconds,
-                "sample_rate": job.decoded.sample_rate,
-                "channels": job.decoded.channels,
-                "playable": job.suffix in SOUND_TYPES,
-            }
-            values["spectrogram"] = {
-                "starts": list(shown.starts),
-                "seconds": config.segment.seconds,
-                "bands": shown.shape[0],
-                "frames": shown.shape[1],
-                "low_hz": config.mel.fmin,
-                "high_hz": config.mel.fmax or config.mel.sample_rate / 2,
-                "range_db": config.mel.top_db,
-            }
-        return values
+        return job_document(job, self._store.ahead(job))
 
     def _predicted(self, job: Job, *, members: bool) -> Response:
         """Return the JSON of an answer."""

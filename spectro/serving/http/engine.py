@@ -153,8 +153,9 @@ class Engine:
         job.answer = job.run.answer(
             job.name, job.folder, job.decoded, overlap=job.overlap, on_progress=on_progress, stopped=job.stopped
         )
+        kept = {job.display, *(network.input for network in job.run.explainable(job.overlap).values())}
         for number in range(len(job.decoded.inputs)):
-            if number != job.display:
+            if number not in kept:
                 input_path(job.folder, number).unlink(missing_ok=True)
         self._end(job, "done")
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from spectro.core.errors import ConfigError, SpectroError
 from spectro.serving.http.api import Api, on_http_error, on_problem
@@ -33,6 +36,38 @@ MOST_CONNECTIONS = 256
 HEAD_BYTES = 32_768
 """Longest head of a request."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Connection(H11Protocol):
+    """A connection that is closed when the head of a request does not come soon: it takes the place of another."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a head, or stop waiting."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._late is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class Server(uvicorn.Server):
@@ -85,7 +120,7 @@ def run_server(
                 exception_handlers={Problem: on_problem, HTTPException: on_http_error},
             )
             api.guard = guard = Guard(_quiet(application), config, token)
-            server = Server(_settings(_counted(guard, api.counts)))
+            server = Server(_settings(_counted(guard, api.counts), config))
             server.run(sockets=[listener])
         finally:
             store.close()
@@ -93,11 +128,11 @@ def run_server(
         raise failures[0]
 
 
-def _settings(application: ASGIApp) -> uvicorn.Config:
+def _settings(application: ASGIApp, config: ServerConfig) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_level="warning",
@@ -105,6 +140,7 @@ def _settings(application: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=math.ceil(config.stall_seconds),
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=HEAD_BYTES,
     )

@@ -41,7 +41,7 @@ class ServerConfig(Config):
     decode_seconds: float = 120.0
     """Time that decoding one file may take, in seconds."""
     stall_seconds: float = 20.0
-    """Longest silence of a client in the middle of its upload, in seconds."""
+    """Longest silence of a client in the middle of its upload, or before the end of its headers, in seconds."""
 
     def __post_init__(self) -> None:
         within("port", self.port, 0, 65535)

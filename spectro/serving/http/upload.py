@@ -12,6 +12,8 @@ from spectro.serving.http.jobs import Job, JobStore
 from spectro.serving.http.problems import Problem
 from spectro.serving.http.settings import ServerConfig
 
+LEAST_RATE = 10_000
+"""Bytes a second that a client must send on average, once `stall_seconds` have passed: it holds a place meanwhile."""
 LINGER_SECONDS, LINGER_BYTES = 2.0, 8_000_000
 """How long, and how much, a client that is refused may go on sending until it has read why."""
 
@@ -49,16 +51,20 @@ async def receive(request: Request, job: Job, store: JobStore, config: ServerCon
     Raises
     ------
     Problem
-        413 where it grows too large, 408 where the client falls silent, 400 where it is empty, 429 without room.
+        413 where it grows too large, 408 where the client falls silent or is too slow, 400 where it is empty, 429
+        without room.
     ClientDisconnect
         the client is gone.
     """
-    size = 0
+    size, begin = 0, time.monotonic()
     with job.sound.open("xb") as file:
         async for chunk in _timed(request, config.stall_seconds):
             size += len(chunk)
             if size > config.max_bytes:
                 raise too_large(config)
+            if size < LEAST_RATE * (time.monotonic() - begin - config.stall_seconds):
+                detail = f"The file comes at less than {LEAST_RATE // 1000} kB/s; send it over a faster line."
+                raise Problem(408, "slow-body", detail)
             store.grow(job, size)
             file.write(chunk)
     if size == 0:

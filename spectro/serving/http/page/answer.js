@@ -2,6 +2,7 @@
 
 import { audioPath, text } from "/page/api.js";
 import { bytes, clock, hue, make, percent, save } from "/page/dom.js";
+import { whatDecided } from "/page/explain.js";
 import { SoundView } from "/page/spectrogram.js";
 
 const RANKED = 9; // classes that are listed, each with a key
@@ -20,22 +21,25 @@ export function showAnswer(article, item, labels, player, { onCorrect, onRetry }
   const view = new SoundView(item.job, labels, bands, player);
   player.open(audioPath(item.job.id), item.job.sound.playable);
   const stop = transport(item, player, view);
+  const decided = whatDecided(item, view, player);
   article.replaceChildren(
     make("header", { class: "answer-head" },
       make("p", { class: "file-name", title: item.name }, item.name),
       make("p", { class: "soft" }, facts(item))),
     make("div", { class: "columns" },
       make("div", { class: "verdict" },
+        noneOfThese(file, ranked),
         make("h2", { class: `label k${hue(labels, ranked[0].label)}` }, make("span", {}, ranked[0].label)),
         make("p", { class: "sure" }, make("b", {}, percent(ranked[0].probability)), " ", sureness(ranked, file.segments)),
         classes(item, ranked, labels, onCorrect),
         members(item, labels),
         ...file.warnings.map((warning) => make("p", { class: "note warning" }, warning.message))),
-      make("div", { class: "over-time" }, view.element, stop.element)));
+      make("div", { class: "over-time" }, view.element, stop.element, decided.element)));
   return {
     close() {
       view.close();
       stop.close();
+      decided.close();
     },
     zoom: (factor) => view.zoom(factor),
     correct: (place) => ranked[place] && place < RANKED && onCorrect(item, ranked[place].label),
@@ -46,6 +50,13 @@ function facts(item) {
   const { seconds, sample_rate: rate, channels } = item.job.sound;
   const sides = channels === 1 ? "mono" : channels === 2 ? "stereo" : `${channels} channels`;
   return `${clock(seconds)} · ${rate / 1000} kHz ${sides} · ${bytes(item.file.size)}`;
+}
+
+function noneOfThese(file, ranked) {
+  if (!file.none_of_these) return null;
+  const why = file.novelty === null ? "" : ` It is more unusual than ${percent(file.novelty)} of the validation clips.`;
+  return make("p", { class: "note none-of-these" }, make("b", {}, "Probably none of these."), why,
+    ` If it is one of them, then ${ranked[0].label}:`);
 }
 
 function sureness(ranked, segments) {

@@ -1,6 +1,6 @@
 // The server: one function per path, with refusals as Problem, and uploads that report how much has left.
 
-const POLL = 400;
+const RECONNECT = 1000;
 
 export class Problem extends Error {
   constructor(values, status, retry) {
@@ -37,6 +37,10 @@ export const showRun = async (name) => (await ask(`/v1/runs/${encodeURIComponent
 export const result = async (id) => (await ask(`/v1/jobs/${id}/result.json?members=true`)).json();
 export const text = async (id, form) => (await ask(`/v1/jobs/${id}/${form}`)).text();
 export const table = async (ids, form) => (await ask(`/v1/tables/${form}`, { method: "POST", body: ids.join("\n") })).text();
+export const explanation = async (id, number, member) => {
+  const response = await ask(`/v1/jobs/${id}/segments/${number}/explanation.png?${new URLSearchParams({ member })}`);
+  return { image: await createImageBitmap(await response.blob()), passes: response.headers.get("Spectro-Check") === "passes" };
+};
 export const forget = (id) => ask(`/v1/jobs/${id}`, { method: "DELETE" }).catch(() => null);
 export const login = (token) => ask("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
 export const audioPath = (id) => `/v1/jobs/${id}/audio`;
@@ -81,11 +85,32 @@ function upload(path, blob, signal, onSent) {
 /** Follow a job to its end; resolves with its last state. */
 export async function follow(id, { signal, onState }) {
   for (;;) {
-    const job = await (await ask(`/v1/jobs/${id}`, { signal })).json();
-    onState(job);
-    if (job.state === "done") return job;
-    if (job.problem) throw new Problem(job.problem, job.problem.status, 0);
-    if (job.state === "stopped") throw new Problem({ detail: "It was stopped.", reason: "stopped" }, 410, 0);
-    await sleep(POLL);
+    for await (const job of states(id, signal)) {
+      onState(job);
+      if (job.state === "done") return job;
+      if (job.problem) throw new Problem(job.problem, job.problem.status, 0);
+      if (job.state === "stopped") throw new Problem({ detail: "It was stopped.", reason: "stopped" }, 410, 0);
+    }
+    await sleep(RECONNECT); // something between here and the server hung up
+  }
+}
+
+/** Yield a job's states as the server sends them; fetch, for an EventSource tells neither status nor reason. */
+async function* states(id, signal) {
+  const response = await ask(`/v1/jobs/${id}/events`, { signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Offline("The server does not answer.");
+    });
+    if (done) return;
+    const events = (text + value).split("\n\n");
+    text = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").find((line) => line.startsWith("data: "));
+      if (data) yield JSON.parse(data.slice(6));
+    }
   }
 }

@@ -125,8 +125,18 @@ export class SoundView {
       const right = Math.round((starts[number] + seconds - start) * unit);
       context.drawImage(tile, left, 0, right - left, this.canvas.height);
     }
+    if (this.shade) {
+      const { canvas, start: from, seconds: long } = this.shade;
+      context.drawImage(canvas, (from - start) * unit, 0, long * unit, this.canvas.height);
+    }
     this.note.hidden = drawn > 0 && !this.failed;
     this.note.textContent = this.failed ? "the spectrogram is no longer kept" : "loading the spectrogram";
+  }
+
+  /** Darken what did not decide in a segment, with a canvas; null for none. */
+  light(shade) {
+    this.shade = shade;
+    this.draw();
   }
 
   drawTicks() {

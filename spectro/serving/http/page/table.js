@@ -48,7 +48,7 @@ export class FileTable {
   fill(row, item, chosen, labels) {
     row.setAttribute("aria-selected", chosen ? "true" : "false");
     row.tabIndex = chosen ? 0 : -1;
-    const key = [item.state, item.sent, item.progress, item.ahead, item.correction, labels.length].join();
+    const key = [item.state, item.sent, item.progress, item.ahead, item.correction, item.error, labels.length].join();
     if (row.key === key) return;
     row.key = key;
     const file = item.result?.files[0];
@@ -56,9 +56,9 @@ export class FileTable {
     const name = make("th", { scope: "row", title: item.name }, make("span", {}, item.name));
     if (!file) {
       const text = item.state === "failed" ? item.error : WORDS[item.state];
-      const cell = make("td", { colspan: 4, class: item.state === "failed" ? "error" : "soft" }, text);
+      const cell = make("td", { colspan: 2, class: item.state === "failed" ? "error" : "soft" }, text);
       if (item.state === "sending") cell.append(` ${percent(item.sent)}`);
-      row.replaceChildren(name, cell, make("td", {}, remove));
+      row.replaceChildren(name, cell, make("td", { class: "wide" }), make("td", { class: "length" }), make("td", {}, remove));
       return;
     }
     const label = item.correction ?? file.label;
@@ -67,7 +67,7 @@ export class FileTable {
       make("td", {}, make("span", { class: `key k${hue(labels, label)}` }, label), mark),
       make("td", { class: "number" }, percent(file.probability)),
       make("td", { class: "wide" }, band(item, file, labels)),
-      make("td", { class: "number" }, clock(file.duration)),
+      make("td", { class: "number length" }, clock(file.duration)),
       make("td", {}, remove));
   }
 
