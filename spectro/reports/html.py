@@ -77,7 +77,8 @@ def _page(ranking: Ranking, source: MediaSource | None, leakage: Leakage, budget
     sections = [section(number, *row) for number, row in enumerate(rows)]
     examples = highlights(sections[0], source, budget)
     points = report_map(ranking.runs[0], data, budget.missing)
-    missing = list(dict.fromkeys(budget.missing))
+    gains = [one.member_gains for one in sections if one.card.is_ensemble]
+    missing = list(dict.fromkeys([*budget.missing, *(reason for reason in gains if isinstance(reason, str))]))
     for reason in missing:
         logging.getLogger(__name__).warning("missing from the report: %s", reason)
     return (

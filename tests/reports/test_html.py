@@ -103,6 +103,17 @@ def test_each_member_has_its_gain_in_every_class(page: Path, three_runs: tuple[R
     assert all(row.count("<td") == 1 + 2 * len(both.card.members) for row in rows)
 
 
+def test_gains_of_a_damaged_member_are_named_as_missing(
+    rendered: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = [make_run(tmp_path / name, rendered, seed=n) for n, name in enumerate(("first", "second"))]
+    both = ensemble(members, out=tmp_path / "both")
+    members[1].predictions_path("test").write_bytes(b"")
+    page = report([both], out=tmp_path / "page.html").read_text()
+    assert "What each member adds is unknown" in page
+    assert any("second" in line and "What each member adds" in line for line in caplog.messages)
+
+
 def test_training_shows_the_baseline_and_its_warnings(page: Path) -> None:
     assert 'data-baseline="0.25"' in page.read_text()
     assert "<li>under-fitted: &lt;train&gt; longer</li>" in page.read_text()
