@@ -11,6 +11,8 @@ from spectro.cli.bounds import Count, Device, Seed
 from spectro.cli.outputs import require_file
 from spectro.core.config import ModelConfig
 
+FEW = 40
+"""Validation clips below which the 5 % that lie beyond the threshold are fewer than two."""
 OPENSET_COLUMNS = ("score", "auroc", "low")
 
 
@@ -50,6 +52,8 @@ def openset(
         for name, area in sorted(facts.evidence.items(), key=lambda entry: -entry[1])
     ]
     put_table(("score", "area under the ROC curve", ""), rows)
+    if facts.clips < FEW:
+        log(f"only {facts.clips} validation clips: the threshold is a guess, and so is the choice of the score")
     print(f"threshold {facts.threshold:.4g}, which 95 % of {facts.clips} validation clips pass, is in {run}/card.json")
     return None
 
