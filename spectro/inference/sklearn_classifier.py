@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spectro.core.arrays import Probs
 from spectro.core.card import Card
 from spectro.core.errors import RunError, first_line
-from spectro.core.runs import Run
+from spectro.core.runs import REMEDY, Run
 from spectro.inference.finite import require_finite
 from spectro.inference.openset import Embedded
 from spectro.models import classical
@@ -67,5 +67,15 @@ class SklearnClassifier:
 
 
 def load(run: Run) -> SklearnClassifier:
-    """Return the pipeline of a run; raises RunError when its file is missing, damaged or holds unknown types."""
-    return SklearnClassifier(run.card, classical.load(run.checked(run.pipeline_path)))
+    """Return the pipeline of a run.
+
+    Raises
+    ------
+    RunError
+        its file is missing, damaged, holds unknown types, or was fitted to another number of classes than the card has.
+    """
+    pipeline = classical.load(run.checked(run.pipeline_path))
+    fitted, labels = len(getattr(pipeline, "classes_", run.card.labels)), len(run.card.labels)
+    if fitted != labels:
+        raise RunError(f"{run.pipeline_path} tells {fitted} classes apart, but {run.card_path} has {labels}; {REMEDY}")
+    return SklearnClassifier(run.card, pipeline)

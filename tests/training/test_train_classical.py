@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,9 @@ def test_a_finished_run_is_returned_and_other_settings_are_refused(data: Path, t
     assert again.card_path.stat().st_mtime_ns == written
     with pytest.raises(RunError, match="method: knn here, bayes there"):
         train_classical(data, out=tmp_path / "run", model="knn", feature_config=FEW, config=QUICK)
+    first.write_card(replace(first.card, labels=first.card.labels[1:]))
+    with pytest.raises(RunError, match=r"model\.skops tells \d classes apart, but .*card\.json has"):
+        load_classifier(first.path)
 
 
 def test_a_file_with_a_strange_type_is_not_loaded(data: Path, tmp_path: Path) -> None:
