@@ -15,7 +15,9 @@ from pathlib import Path
 
 from spectro.cli.app import Json, app, put_json
 from spectro.core.distribution import DISTRIBUTION, EXTRAS, install_command, version
+from spectro.core.errors import first_line
 from spectro.core.records import Record
+from spectro.data.worker import physical_memory
 
 WIDTH = 80
 NAMED = 6
@@ -63,7 +65,7 @@ def inspect() -> Installation:
         packages={name: found for name in COMPUTING if (found := _version(name))},
         devices=_devices(problems),
         cores=cores(),
-        memory_gib=_memory(),
+        memory_gib=round(physical_memory() / GIB, 1),
         decoders=_decoders(problems),
         weights=_weights(problems),
         free_gib=_free(),
@@ -92,7 +94,7 @@ def _devices(problems: list[str]) -> tuple[str, ...]:
         cards = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
         apple = ["mps"] if torch.backends.mps.is_available() else []
     except Exception as error:  # a broken installation is what this is to find
-        problems.append(f"torch cannot be used: {_line(error)}")
+        problems.append(f"torch cannot be used: {first_line(error)}")
         return ("cpu",)
     return ("cpu", *(f"cuda:{number} {name}" for number, name in enumerate(cards)), *apple)
 
@@ -108,7 +110,7 @@ def _decoders(problems: list[str]) -> tuple[str, ...]:
 
             names.append(f"PyAV {av.__version__}")
     except Exception as error:
-        problems.append(f"a decoder cannot be used: {_line(error)}")
+        problems.append(f"a decoder cannot be used: {first_line(error)}")
     return tuple(names)
 
 
@@ -121,7 +123,7 @@ def _weights(problems: list[str]) -> tuple[str, ...]:
         names = [name for name, cost in known().items() if cost.kind in ("timm", "embedder")]
         return tuple(name for name in names if entry(name).weights not in ("hub", "none", ""))
     except Exception as error:
-        problems.append(f"weights cannot be looked for: {_line(error)}")
+        problems.append(f"weights cannot be looked for: {first_line(error)}")
         return ()
 
 
@@ -138,17 +140,6 @@ def _free() -> dict[str, float]:
         except OSError:
             continue
     return free
-
-
-def _memory() -> float:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, 1)
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return 0.0
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def screen(installation: Installation) -> str:

@@ -19,6 +19,28 @@ Mask = NDArray[np.bool_]
 """Which items are meant."""
 
 
+def grouped_means(values: NDArray[np.floating], places: Items) -> Floats:
+    """Return the mean of the rows of each group.
+
+    Parameters
+    ----------
+    values
+        `[rows, values]`
+    places
+        `[rows]`, number of each row's group; every number from 0 to the largest occurs.
+
+    Returns
+    -------
+    Floats
+        `[groups, values]`
+    """
+    counts = np.bincount(places)
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, places, values)
+    means: Floats = sums / counts[:, None]
+    return means
+
+
 def softmax(logits: Floats32 | Floats, temperature: float = 1.0) -> Probs:
     """Return probabilities `[items, classes]` from logits divided by `temperature`."""
     scaled = logits.astype(np.float64) / temperature

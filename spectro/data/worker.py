@@ -95,10 +95,10 @@ def to_exception(values: Mapping[str, str]) -> Exception:
 
 def memory_for(count: int) -> int:
     """Return the bytes that each of `count` workers may take."""
-    return max(LEAST_MEMORY, _physical_memory() // count)
+    return max(LEAST_MEMORY, physical_memory() // count)
 
 
-def _physical_memory() -> int:
+def physical_memory() -> int:
     """Return the memory of this machine in bytes, 0 where that is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

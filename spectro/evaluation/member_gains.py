@@ -112,7 +112,7 @@ def _gains(
 
 def _right(predictions: Predictions) -> Mask:
     """Return whether each item is predicted as its class, `[items]`."""
-    right: Mask = predictions.probs.argmax(axis=1) == predictions.truth
+    right: Mask = predictions.predicted == predictions.truth
     return right
 
 

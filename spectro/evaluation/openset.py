@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from spectro.core.arrays import Floats, Items, Mask, softmax
+from spectro.core.arrays import Floats, Items, Mask, grouped_means, softmax
 from spectro.core.config import require
 from spectro.core.openset import KNOWN_KEPT, OpenSetFacts, ScoreName
+from spectro.core.predictions import numbered
 from spectro.core.records import Record
 from spectro.evaluation.results import Estimate
 from spectro.evaluation.statistics import BootstrapConfig, bootstrap, percentile_interval
 from spectro.evaluation.weights import Weights, ratio
 from spectro.inference.openset import Embedded, References, clip_scores, fit_references, segment_rows
+from spectro.training.dataset import TrainingData
 
 SCORES: tuple[ScoreName, ...] = ("msp", "energy", "knn", "mahalanobis")
 """Every score, the simplest first: of equally good ones it is taken."""
@@ -38,6 +40,13 @@ class Outputs:
     groups: tuple[str, ...]
     """Group of each clip."""
 
+    @classmethod
+    def of(cls, dataset: TrainingData, items: Items, embedded: Embedded) -> Outputs:
+        """Return what was computed for some segments of a data set, with the clips that they belong to."""
+        clips, first = numbered([dataset.segments[item].clip.id for item in items])
+        groups = tuple(dataset.segments[items[item]].clip.group for item in first)
+        return cls(embedded=embedded, clips=clips, truth=dataset.truth[items][first], groups=groups)
+
     def __len__(self) -> int:
         return len(self.truth)
 
@@ -54,20 +63,13 @@ class Outputs:
             groups=tuple(group for group, keep in zip(self.groups, chosen.tolist(), strict=True) if keep),
         )
 
-    def means(self, values: Floats) -> Floats:
-        """Return the mean over the segments of each clip, `[clips, n]` of `[segments, n]`."""
-        sums = np.zeros((len(self.truth), values.shape[1]))
-        np.add.at(sums, self.clips, values)
-        means: Floats = sums / np.bincount(self.clips, minlength=len(self.truth))[:, None]
-        return means
-
     def vectors(self) -> Floats:
         """Return one vector per clip."""
-        return self.means(np.asarray(self.embedded.vectors, np.float64))
+        return grouped_means(self.embedded.vectors, self.clips)
 
     def scores(self, score: ScoreName, references: References | None, neighbours: int) -> Floats:
         """Return the score of each clip."""
-        rows = self.means(np.asarray(segment_rows(score, self.embedded, references), np.float64))
+        rows = grouped_means(segment_rows(score, self.embedded, references), self.clips)
         return clip_scores(score, rows, references, neighbours)
 
 

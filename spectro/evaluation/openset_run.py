@@ -16,7 +16,6 @@ from spectro.core.data_folder import DataFolder
 from spectro.core.errors import RunError
 from spectro.core.locks import writing
 from spectro.core.openset import OpenSetFacts, ScoreName, means_none
-from spectro.core.predictions import numbered
 from spectro.core.runs import Run
 from spectro.data.extraction import Extraction
 from spectro.evaluation.openset import Fitted, Outputs, fit
@@ -114,17 +113,12 @@ def _fit_model(run: Run, data: DataFolder | Path | str | None, score: ScoreName 
     def outputs(items: Items) -> Outputs:
         parts = [embed(arrays[items[begin : begin + BLOCK]]) for begin in range(0, len(items), BLOCK)]
         logits = [part.logits for part in parts if part.logits is not None]
-        clips, first = numbered([dataset.segments[item].clip.id for item in items])
-        return Outputs(
-            embedded=Embedded(
-                np.concatenate([part.probs for part in parts]),
-                np.concatenate([part.vectors for part in parts]),
-                np.concatenate(logits) if logits else None,
-            ),
-            clips=clips,
-            truth=dataset.truth[items][first],
-            groups=tuple(dataset.segments[items[item]].clip.group for item in first),
+        embedded = Embedded(
+            np.concatenate([part.probs for part in parts]),
+            np.concatenate([part.vectors for part in parts]),
+            np.concatenate(logits) if logits else None,
         )
+        return Outputs.of(dataset, items, embedded)
 
     train, val = (dataset.subsets[name] for name in ("train", "val"))
     require(len(val) > 0, f"{run.path} has no validation clips to fit a threshold on; split with --val and train again")

@@ -14,7 +14,7 @@ from sklearn.metrics import pairwise_distances_chunked
 from sklearn.preprocessing import StandardScaler
 
 from spectro.audio.features import FEATURES
-from spectro.core.arrays import Floats, Floats32, Items, Mask
+from spectro.core.arrays import Floats, Floats32, Items, Mask, grouped_means
 from spectro.core.config import Config, ModelConfig
 from spectro.core.data_folder import DataFolder
 from spectro.core.distribution import require_packages
@@ -258,13 +258,11 @@ def clip_means(
     """
     names = [segment.clip.id for segment in segments]
     ids, first, index = np.unique(names, return_index=True, return_inverse=True)
-    sums = np.zeros((len(ids), values.shape[1]))
-    np.add.at(sums, index, np.asarray(values, np.float64))
     counted = np.array([tested is None or clip in tested for clip in ids.tolist()])
     return Vectors(
         title=title,
         clips=tuple(segments[item].clip for item in first),
-        values=sums / np.bincount(index)[:, None],
+        values=grouped_means(values, index),
         columns=tuple(columns),
         tested=counted if counted.any() else ~counted,
     )

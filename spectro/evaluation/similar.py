@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectro.core.arrays import Floats32, Items
+from spectro.core.arrays import Floats32, Items, grouped_means
 from spectro.core.config import require
 from spectro.core.data_folder import DataFolder
 from spectro.core.distribution import install_command
@@ -164,9 +164,7 @@ def similarity_index(
     segments, values, digested = _embedded(run, folder, device)
     names = [segment.clip.id for segment in segments]
     ids, first, place = np.unique(names, return_index=True, return_inverse=True)
-    sums = np.zeros((len(ids), values.shape[1]))
-    np.add.at(sums, place, values)
-    means = sums / np.bincount(place)[:, None]
+    means = grouped_means(values, place)
     deviation = means.std(axis=0)
     scale = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0).astype(np.float32)
     mean = means.mean(axis=0).astype(np.float32)

@@ -13,7 +13,6 @@ from spectro.core.config import ModelConfig, require
 from spectro.core.data_folder import DataFolder
 from spectro.core.files import write_csv
 from spectro.core.openset import KNOWN_KEPT, ScoreName, means_none
-from spectro.core.predictions import numbered
 from spectro.core.records import Record
 from spectro.evaluation.openset import (
     DISTANCES,
@@ -159,13 +158,7 @@ def _trials(dataset: TrainingData, features: Floats32, label: int) -> dict[Score
 
 def _clips(dataset: TrainingData, features: Floats32, items: Items) -> Outputs:
     """Return the features of the clips that some segments belong to, without probabilities."""
-    clips, first = numbered([dataset.segments[item].clip.id for item in items])
-    return Outputs(
-        embedded=Embedded(np.empty((len(items), 0)), features[items], None),
-        clips=clips,
-        truth=dataset.truth[items][first],
-        groups=tuple(dataset.segments[items[item]].clip.group for item in first),
-    )
+    return Outputs.of(dataset, items, Embedded(np.empty((len(items), 0)), features[items], None))
 
 
 def _result(score: ScoreName, trials: list[_Trial], config: BootstrapConfig) -> ScoreResult:

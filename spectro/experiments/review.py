@@ -13,12 +13,12 @@ from spectro.core.arrays import Floats, Floats32, Items, Probs
 from spectro.core.config import Config, ModelConfig, require
 from spectro.core.data_folder import DataFolder
 from spectro.core.files import write_csv
-from spectro.core.predictions import numbered
 from spectro.core.records import Record
 from spectro.evaluation.informative import ORDERS, Pool
+from spectro.evaluation.openset import Outputs
 from spectro.evaluation.results import Estimate
 from spectro.evaluation.statistics import BootstrapConfig, estimate
-from spectro.inference.openset import fit_references
+from spectro.inference.openset import Embedded, fit_references
 from spectro.training.backbone_features import frozen_features
 from spectro.training.dataset import TrainingData
 
@@ -157,22 +157,18 @@ def simulate_review(
 def _corpus(dataset: TrainingData, features: Floats32) -> _Corpus:
     """Return the mean features of each clip, in the principal components of the training clips, which need no label."""
 
-    def means(items: Items) -> tuple[Floats32, Items, tuple[str, ...]]:
-        clips, first = numbered([dataset.segments[item].clip.id for item in items])
-        sums = np.zeros((len(first), features.shape[1]))
-        np.add.at(sums, clips, features[items])
-        groups = tuple(dataset.segments[items[item]].clip.group for item in first)
-        return (sums / np.bincount(clips)[:, None]).astype(np.float32), dataset.truth[items][first], groups
+    def clips(items: Items) -> Outputs:
+        return Outputs.of(dataset, items, Embedded(np.empty((len(items), 0)), features[items], None))
 
-    train, truth, _ = means(np.concatenate([dataset.subsets["train"], dataset.subsets["val"]]))
-    test, test_truth, groups = means(dataset.subsets["test"])
-    space = fit_references("knn", train, truth)
+    known = clips(np.concatenate([dataset.subsets["train"], dataset.subsets["val"]]))
+    test, vectors = clips(dataset.subsets["test"]), known.vectors().astype(np.float32)
+    space = fit_references("knn", vectors, known.truth)
     return _Corpus(
-        vectors=space.project(train),
-        truth=truth,
-        test_vectors=space.project(test),
-        test_truth=test_truth,
-        test_groups=groups,
+        vectors=space.project(vectors),
+        truth=known.truth,
+        test_vectors=space.project(test.vectors()),
+        test_truth=test.truth,
+        test_groups=test.groups,
     )
 
 

@@ -27,6 +27,17 @@ Input = RenderConfig | Extraction | Waveform
 """What a model is fed: the settings of its spectrograms, of another feature, or of the samples themselves."""
 
 
+def display_of(inputs: Sequence[Input]) -> RenderConfig:
+    """Return how sounds are drawn: as the first model sees them, or else in segments of the same length."""
+    for settings in inputs:
+        if isinstance(settings, RenderConfig):
+            return settings
+    first = inputs[0]
+    if isinstance(first, Waveform):
+        return RenderConfig(mel=first.mel, segment=first.segment)
+    return RenderConfig(segment=first.segment)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Piece:
     """One segment of a recording."""

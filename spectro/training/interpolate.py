@@ -8,7 +8,7 @@ import lightning_fabric
 from torch import Tensor
 
 from spectro.training.progress import Progress
-from spectro.training.task import Stage, Task, validate
+from spectro.training.task import Stage, Task, validate, weights_of
 
 SHARES = (0.25, 0.5, 0.75)
 """How far from the start to the end of a stage; the start and every epoch were validated before."""
@@ -43,7 +43,7 @@ def interpolate(
         scores = validate(fabric, stage, task, stage.module, stage.epochs - 1)
         assert scores is not None
         if scores.rank > progress.best_score:
-            progress.best = {name: value.detach().cpu().clone() for name, value in between.items()}
+            progress.best = weights_of(stage.module)
             progress.best_score, progress.best_accuracy = scores.rank, scores.clip_accuracy
             progress.best_epoch, progress.best_share = len(progress.history), share
 

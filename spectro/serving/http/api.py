@@ -23,7 +23,7 @@ from spectro.serving.http.explanations import Explainer
 from spectro.serving.http.guard import COOKIE, Guard
 from spectro.serving.http.job_document import SOUND_TYPES, job_document
 from spectro.serving.http.jobs import ENDED, Job, JobStore
-from spectro.serving.http.page_files import page_files
+from spectro.serving.http.page_files import PAGE, page_files
 from spectro.serving.http.problems import RETRY_SECONDS, Problem
 from spectro.serving.http.query import PredictionQuery, read_query, read_truth
 from spectro.serving.http.results import FORMS, file_name, write_answer, write_answers, write_with_members
@@ -90,7 +90,7 @@ class Api:
     ) -> None:
         self._config, self._runs, self._store, self._engine = config, runs, store, engine
         self._draining = draining
-        self._files = page_files()
+        self._files = page_files(PAGE.iterdir())
         self._explainer = Explainer(store)
         self.counts = metrics.Counts()
         self.guard: Guard | None = None

@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Mapping
 from queue import Queue, SimpleQueue
 
-from spectro.core.config import RenderConfig
 from spectro.core.errors import SpectroError
 from spectro.data.engines import Failed
-from spectro.inference.reading import Input, input_to_json
-from spectro.inference.waveform import Waveform
+from spectro.inference.reading import display_of, input_to_json
 from spectro.serving.http.decode_process import DecodeProcess
 from spectro.serving.http.jobs import Job, JobStore, State
 from spectro.serving.http.problems import Problem
@@ -114,7 +112,7 @@ class Engine:
             return self._end(job, "stopped")
         job.state = "decoding"
         inputs = list(job.run.inputs(job.overlap))
-        display = shown(inputs)
+        display = display_of(inputs)
         if display not in inputs:
             inputs.append(display)
         job.display, job.shown_config = inputs.index(display), display
@@ -167,14 +165,3 @@ class Engine:
         assert self._loop is not None
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *values)
-
-
-def shown(inputs: list[Input]) -> RenderConfig:
-    """Return how a sound is drawn: as the first model sees it, or else in segments of the same length."""
-    for settings in inputs:
-        if isinstance(settings, RenderConfig):
-            return settings
-    first = inputs[0]
-    if isinstance(first, Waveform):
-        return RenderConfig(mel=first.mel, segment=first.segment)
-    return RenderConfig(segment=first.segment)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 
 TYPES = {
@@ -26,10 +28,14 @@ class PageFile:
     """Changes when the content does."""
 
 
-def page_files() -> dict[str, PageFile]:
-    """Return the files of the page by name."""
+PAGE = files("spectro.serving.http").joinpath("page")
+"""Where the files of the server's page lie."""
+
+
+def page_files(entries: Iterable[Traversable]) -> dict[str, PageFile]:
+    """Return files of a page by name; those that no page asks for are left out."""
     found = {}
-    for entry in files("spectro.serving.http").joinpath("page").iterdir():
+    for entry in entries:
         media_type = TYPES.get(PurePosixPath(entry.name).suffix)
         if media_type:
             content = entry.read_bytes()

@@ -92,7 +92,7 @@ def run_server(
 ) -> None:
     """Serve until a signal comes; raises SpectroError where a run cannot be loaded or the port is taken."""
     failures: list[SpectroError] = []
-    with _listening(config) as listener:
+    with listening(config) as listener:
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = f"http://{host}:{listener.getsockname()[1]}"
 
@@ -147,7 +147,7 @@ def _settings(application: ASGIApp, config: ServerConfig) -> uvicorn.Config:
 
 
 @contextmanager
-def _listening(config: ServerConfig) -> Iterator[socket.socket]:
+def listening(config: ServerConfig) -> Iterator[socket.socket]:
     """Open the port; raises ConfigError where that is not possible."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:

@@ -6,10 +6,9 @@ import asyncio
 import io
 import json
 from collections import OrderedDict
-from hashlib import sha256
 from importlib.resources import files
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import soundfile
@@ -28,7 +27,7 @@ from spectro.data import png
 from spectro.data.clip_rendering import render_clip
 from spectro.serving.http.api import on_http_error, on_problem
 from spectro.serving.http.job_document import SOUND_TYPES
-from spectro.serving.http.page_files import TYPES, PageFile
+from spectro.serving.http.page_files import PAGE, page_files
 from spectro.serving.http.problems import Problem
 from spectro.serving.review.labels import Labels, class_name
 from spectro.serving.review.queue import Item, Queue
@@ -63,7 +62,8 @@ class ReviewApp:
         self._queue, self._labels, self._title = queue, labels, title
         self._tiles: OrderedDict[int, tuple[tuple[float, Image], ...]] = OrderedDict()
         self._numbers = {labels.name_of(item.file): number for number, item in enumerate(queue.items)}
-        self._files = _page_files()
+        own = files("spectro.serving.review").joinpath("page").iterdir()
+        self._files = page_files([*map(PAGE.joinpath, SHARED), *own])
         self._lock = asyncio.Lock()
 
     def application(self) -> Starlette:
@@ -252,17 +252,3 @@ def _as_wav(path: Path) -> bytes:
     except AudioError as error:
         raise Problem(422, error.reason, str(error)) from None
     return file.getvalue()
-
-
-def _page_files() -> dict[str, PageFile]:
-    """Return the files of the page by name."""
-    own = list(files("spectro.serving.review").joinpath("page").iterdir())
-    shared = [files("spectro.serving.http").joinpath("page", name) for name in SHARED]
-    page = {}
-    for entry in (*shared, *own):
-        media_type = TYPES.get(PurePosixPath(entry.name).suffix)
-        if media_type:
-            content = entry.read_bytes()
-            tag = f'"{sha256(content).hexdigest()[:16]}"'
-            page[entry.name] = PageFile(content=content, media_type=media_type, tag=tag)
-    return page

@@ -17,9 +17,8 @@ from spectro.core.runs import Run
 from spectro.core.tables import Failure
 from spectro.evaluation.informative import ORDERS, Pool, lead
 from spectro.inference.predict import Predictor
-from spectro.inference.reading import Input
+from spectro.inference.reading import display_of
 from spectro.inference.stream import predict_to
-from spectro.inference.waveform import Waveform
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,17 +117,6 @@ def make_queue(
         failed=failed,
         display=display_of(list(predictor.inputs())),
     )
-
-
-def display_of(inputs: Sequence[Input]) -> RenderConfig:
-    """Return how sounds are drawn: as the first model sees them, or else in segments of the same length."""
-    for settings in inputs:
-        if isinstance(settings, RenderConfig):
-            return settings
-    first = inputs[0]
-    if isinstance(first, Waveform):
-        return RenderConfig(mel=first.mel, segment=first.segment)
-    return RenderConfig(segment=first.segment)
 
 
 def _probs(answer: dict[str, Any], labels: Sequence[str]) -> Floats:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from spectro.core.distribution import install_command
-from spectro.core.errors import ConfigError
+from spectro.core.distribution import require_packages
 from spectro.core.locks import writing
 from spectro.core.runs import Run
 
-NEEDED = ("starlette", "uvicorn")
 HOST = "127.0.0.1"
 
 
@@ -63,31 +59,24 @@ def review(
     BusyError
         another review writes into the same table.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"the page needs {' and '.join(missing)}: {install_command('serve')}")
+    require_packages("the page", "starlette", "uvicorn")
     import uvicorn
 
     from spectro.serving.http.guard import Guard
-    from spectro.serving.http.server import Server
+    from spectro.serving.http.server import Server, listening
     from spectro.serving.http.settings import ServerConfig
     from spectro.serving.review.app import ReviewApp
     from spectro.serving.review.labels import Labels
     from spectro.serving.review.queue import make_queue
 
     run, out = Run.open(run), Path(out)
-    state = out.with_name(f"{out.stem}.review")
-    with writing(state), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    state, config = out.with_name(f"{out.stem}.review"), ServerConfig(host=HOST, port=port)
+    with writing(state), listening(config) as listener:
         labels = Labels.open(out)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen on port {port}: {error.strerror}; choose another --port, or 0") from None
         queue = make_queue(
             run, sounds, state=state, order=order, device=device, workers=workers, progress=progress, log=log
         )
-        guarded = Guard(ReviewApp(queue, labels, run.name).application(), ServerConfig(host=HOST), "")
+        guarded = Guard(ReviewApp(queue, labels, run.name).application(), config, "")
         settings = uvicorn.Config(
             guarded,
             loop="asyncio",

@@ -100,7 +100,7 @@ def test_a_crash_fails_its_task_only() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the limit")
 def test_a_task_without_enough_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "LEAST_MEMORY", 1 << 30)
-    monkeypatch.setattr(worker, "_physical_memory", lambda: 0)
+    monkeypatch.setattr(worker, "physical_memory", lambda: 0)
     outcomes = dict(engine.run(hoard, 1 << 31, range(6), workers=2))
     assert outcomes == {**dict.fromkeys(range(6), Done(0)), 3: worker.NO_MEMORY}
     outcomes = dict(engine.run(hoard, 1 << 28, range(6), workers=2))
